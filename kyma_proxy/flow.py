@@ -1,0 +1,139 @@
+"""One request's story: what came in, what plugins learnt about it, what goes out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+
+class EndReason(StrEnum):
+    """How a request ended: one word a request, in its log line and in metrics."""
+
+    COMPLETED = "completed"
+    """The answer was written whole."""
+    MALFORMED = "malformed"
+    """The request was refused at the edge: not HTTP, or not HTTP that has one reading."""
+    REFUSED = "refused"
+    """A plugin or the gateway answered with an error of the client's making."""
+    UPSTREAM_FAILED = "upstream_failed"
+    """The provider or the origin failed, or broke off."""
+    TIMED_OUT = "timed_out"
+    """A limit of time ended it: a slow client or a slow upstream."""
+    CLIENT_LEFT = "client_left"
+    """The client hung up before its answer was written."""
+    PLUGIN_CRASHED = "plugin_crashed"
+    """A fault in our code; the request failed closed."""
+    UNAVAILABLE = "unavailable"
+    """The database or a bounded resource was not to be had."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """The books could not be read in time; the connection was closed without an answer."""
+
+
+class ClientLeftError(ConnectionError):
+    """The client hung up while its body was being read or its answer written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a request is charged to. Voices and money belong to the account, never to a key."""
+
+    account_id: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTarget:
+    """The request target in its two forms.
+
+    `raw_path` and `raw_query` are what the client sent, for forwarding byte for byte (`raw_query` is None without a
+    `?`, empty after a lone one). `path` is canonical: it alone decides guards and routes, so that no spelling of a
+    guarded path slips past its guard.
+    """
+
+    raw_path: str
+    raw_query: str | None
+    path: str
+
+
+class RequestBody(Protocol):
+    """The request's body as a stream that is read once, with a bound that plugins may only narrow."""
+
+    @property
+    def content_length(self) -> int | None:
+        """Bytes announced by `Content-Length`; None for a chunked body; 0 where there is none."""
+
+    def narrow(self, max_bytes: int) -> None:
+        """Refuse more than `max_bytes` from here on.
+
+        Raises GatewayError TOO_LARGE at once when `Content-Length` already says more: before `100 Continue` is sent.
+        """
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Chunks as they arrive.
+
+        Raises GatewayError TOO_LARGE past the bound, REQUEST_TIMEOUT when the client goes silent, INVALID_REQUEST
+        when the framing breaks, and ClientLeftError when the client hangs up.
+        """
+
+
+@dataclass(slots=True)
+class Flow:
+    """A request on its way through the plugins.
+
+    Plugins read the request, may set `identity` and `context`, and add `facts` for the log line. `model` is set by
+    the plugin that parsed the body; routes with `models` look at it.
+    """
+
+    id: str
+    method: str
+    target: RequestTarget
+    headers: CIMultiDictProxy[str]
+    raw_headers: tuple[tuple[bytes, bytes], ...]
+    body: RequestBody
+    client_address: str
+    scheme: str = "http"
+    host: str = ""
+    identity: Identity | None = None
+    model: str | None = None
+    context: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    client_connected: Callable[[], bool] = lambda: True
+    """Asks the connection now, cheaply: False once the client hung up or closed its half of the connection."""
+
+    @property
+    def path(self) -> str:
+        """The canonical path."""
+        return self.target.path
+
+
+class ReplyStream(Protocol):
+    """A body that arrives piece by piece and owns what it came from."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Pieces as they arrive. An exception means the body broke off: the client's connection is then reset."""
+
+    async def aclose(self) -> None:
+        """Release the connection behind it; called exactly once, however the reply ended."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: whole (`body` is bytes) or streaming.
+
+    `forwarded` marks an upstream's answer: its head goes out as it came, with nothing added but hop-by-hop rules.
+    """
+
+    status: int
+    headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
+    body: bytes | ReplyStream = b""
+    phrase: str | None = None
+    forwarded: bool = False
+
+    @classmethod
+    def json(cls, body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> Reply:
+        """A JSON answer of our own from encoded text."""
+        return cls(status, CIMultiDict({"Content-Type": "application/json", **(headers or {})}), body)

@@ -1,0 +1,1 @@
+"""Accounts' money: hold, post, void; entries that nobody changes; an audit that recomputes everything."""

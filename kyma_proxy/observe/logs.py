@@ -1,0 +1,80 @@
+"""Log lines: one JSON object a line, from structlog and from the standard library alike, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, TextIO
+
+import structlog
+
+_SECRETS: Final = (
+    (re.compile(r"\b(ky|sk)-[A-Za-z0-9_\-]{6,}"), r"\1-[redacted]"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]{4,}"), r"\1 [redacted]"),
+    # The provider's keys are JSON web tokens.
+    (re.compile(r"\beyJ[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)+"), "[redacted]"),
+    (re.compile(r"(://[^\s:/@]+):[^\s/@]+@"), r"\1:[redacted]@"),
+)
+_SECRET_NAMES: Final = frozenset(
+    {"authorization", "proxy-authorization", "api_key", "api-key", "x-api-key", "password"}
+)
+_REDACTED: Final = "[redacted]"
+
+
+def redact(value: object) -> object:
+    """A copy of a value in which nothing looks like a key or a password; looks into mappings, lists and tuples."""
+    if isinstance(value, str):
+        for pattern, replacement in _SECRETS:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, bytes):
+        return redact(value.decode("utf-8", "backslashreplace"))
+    if isinstance(value, Mapping):
+        return {key: _REDACTED if str(key).lower() in _SECRET_NAMES else redact(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(inner) for inner in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(repr(value))
+
+
+def configure_logging(level: str = "info", json: bool = True, stream: TextIO | None = None) -> None:
+    """Send every log line of the process to `stream` (standard output by default), the standard library's too.
+
+    `level` is a name such as `info`; with `json` false the lines are for people. May be called again, the last call
+    counts. Raises ValueError for an unknown level.
+    """
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"{level!r} is not a log level")
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared[:3], structlog.stdlib.ExtraAdder(), *shared[3:]],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_event, renderer],
+    )
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(number)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _redact_event(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: _REDACTED if key.lower() in _SECRET_NAMES else redact(value) for key, value in event.items()}

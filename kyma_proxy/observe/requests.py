@@ -1,0 +1,87 @@
+"""One log line and one set of counts for every request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from kyma_proxy.flow import EndReason, Identity
+from kyma_proxy.observe.metrics import Metrics
+
+_log = structlog.get_logger("kyma_proxy.requests")
+
+NO_ROUTE = "none"
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What is known of a request; filled in while it lives, logged when it ends.
+
+    `path` is the canonical path, or the raw one of a request that was refused before it had another; never a query
+    string. `status` is the status answered, None where nothing was. `facts` may name the `route` and the `plugin`
+    that refused.
+    """
+
+    request_id: str
+    method: str = "-"
+    path: str = "-"
+    status: int | None = None
+    reason: EndReason | None = None
+    error_code: str | None = None
+    identity: Identity | None = None
+    duration_seconds: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+    @property
+    def route(self) -> str:
+        """The guarded path or the route's pattern; `none` where there was neither."""
+        return str(self.facts.get("route") or NO_ROUTE)
+
+
+class RequestObserver:
+    """Told of every request by the listener; writes the access log and keeps the metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def started(self) -> None:
+        """A request's head is complete; `ended` follows, exactly once."""
+        self._metrics.request_started()
+
+    def ended(self, record: RequestRecord) -> None:
+        """A started request came to its end."""
+        reason = record.reason or EndReason.COMPLETED
+        self._metrics.request_ended(record.method, record.route, record.status, reason, record.duration_seconds)
+        _write_line(record, reason)
+
+    def refused_unread(self, record: RequestRecord) -> None:
+        """Something was answered that never became a request: malformed HTTP, or a head that was too slow."""
+        reason = record.reason or EndReason.MALFORMED
+        self._metrics.count_answer(record.method, record.route, record.status, reason)
+        _write_line(record, reason)
+
+
+def _write_line(record: RequestRecord, reason: EndReason) -> None:
+    # Our own fields come last: a plugin's fact cannot pose as one of them.
+    fields = {
+        "plugin": None,
+        **record.facts,
+        "request_id": record.request_id,
+        "method": record.method,
+        "path": record.path,
+        "route": record.route,
+        "status": record.status,
+        "account_id": record.identity.account_id if record.identity else None,
+        "key_id": record.identity.key_id if record.identity else None,
+        "duration_ms": round(record.duration_seconds * 1000, 1),
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+        "reason": reason.value,
+        "code": record.error_code,
+    }
+    fields.pop("event", None)
+    _log.info("request", **fields)

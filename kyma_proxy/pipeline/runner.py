@@ -1,0 +1,87 @@
+"""Brings a configuration to life: plugins built, started and folded into a snapshot; all of it released in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+
+from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.pipeline.chain import compile_chain
+from kyma_proxy.pipeline.gateway import Guard, Snapshot, forward
+from kyma_proxy.pipeline.plan import Plan, plan
+from kyma_proxy.pipeline.router import Router
+from kyma_proxy.plugin import Plugin
+from kyma_proxy.services import Services
+from kyma_proxy.settings import ConfigError, Problem, Settings
+from kyma_proxy.upstreams.base import Upstream
+
+_log = structlog.get_logger("kyma_proxy.pipeline")
+
+
+def check_plan(settings: Settings, registry: Mapping[str, type[Plugin]]) -> Plan:
+    """The plan of the listed plugins. Raises ConfigError, with positions, for an order that breaks a need."""
+    laid_out = plan([registry[entry.use] for entry in settings.plugins])
+    if laid_out.unmet:
+        raise ConfigError(
+            tuple(settings.problem(("plugins", unmet.position, "use"), unmet.message) for unmet in laid_out.unmet)
+        )
+    return laid_out
+
+
+class PluginRunner:
+    """Builds and starts the plugins of one configuration, and stops them in reverse order."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+
+    async def start(
+        self,
+        settings: Settings,
+        registry: Mapping[str, type[Plugin]],
+        services: Services,
+        upstreams: Mapping[str, Upstream],
+    ) -> Snapshot:
+        """Start every listed plugin and compile the snapshot.
+
+        Each `stop` is registered before its `start` runs, so a start that fails half-way is released too; then
+        everything started before is stopped and the error passes on.
+        """
+        laid_out = check_plan(settings, registry)
+        plugins = [registry[entry.use](entry.config, services) for entry in settings.plugins]
+        async with AsyncExitStack() as stack:
+            for plugin in plugins:
+                stack.push_async_callback(_stop, plugin)
+                await plugin.start()
+            self._stack = stack.pop_all()
+        return _compile(laid_out, plugins, Router(settings.routes), upstreams)
+
+    async def stop(self) -> None:
+        """Stop the plugins, last started first; one that fails to stop does not keep the others from it."""
+        await self._stack.aclose()
+
+
+def _compile(
+    laid_out: Plan, plugins: Sequence[Plugin[Any]], router: Router, upstreams: Mapping[str, Upstream]
+) -> Snapshot:
+    guards: dict[str, Guard] = {}
+    snapshot = Snapshot(MappingProxyType(guards), router, MappingProxyType(dict(upstreams)))
+    terminal = partial(forward, snapshot)
+    for path, endpoint in laid_out.endpoints.items():
+        chains = {
+            method: compile_chain([plugins[position] for position in positions], terminal)
+            for method, positions in endpoint.members.items()
+        }
+        guards[path] = Guard(path, MappingProxyType(chains), endpoint.allow)
+    return snapshot
+
+
+async def _stop(plugin: Plugin[Any]) -> None:
+    try:
+        await plugin.stop()
+    except Exception:
+        _log.exception("plugin_failed_to_stop", plugin=plugin.name)

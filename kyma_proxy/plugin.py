@@ -1,0 +1,109 @@
+"""What a plugin is: the base class, its config, the endpoints it guards and the body it reads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from kyma_proxy.flow import Flow, Reply
+
+if TYPE_CHECKING:
+    from kyma_proxy.services import Services
+
+
+class PluginConfig(BaseModel):
+    """Base of a plugin's config: strict, frozen, unknown keys are errors. Give every field a description."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+Proceed = Callable[[Flow], Awaitable[Reply]]
+"""The rest of the chain: later plugins, then the route's upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReference:
+    """Marks a config field that names an upstream; boot checks that it exists and can do what is asked of it."""
+
+    capability: str | None = None
+
+
+VoiceProviderName = Annotated[str, UpstreamReference("voices")]
+"""A config field that names an upstream which makes voices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A path that a plugin guards and the methods it serves there; other methods are 405."""
+
+    path: str
+    methods: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WhereverNeeded:
+    """Instead of endpoints: the plugin stands on every endpoint where a later plugin needs what it provides."""
+
+
+WHEREVER_NEEDED: Final = WhereverNeeded()
+
+
+@dataclass(frozen=True, slots=True)
+class NoBody:
+    """The plugin does not read the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """The plugin reads the whole body, at most `max_bytes`; the core counts and refuses more with 413."""
+
+    max_bytes: int
+
+
+BodyUse = NoBody | Spool
+
+
+class Plugin(ABC, Generic[ConfigT]):
+    """One link of the chain around a request.
+
+    Subclass it, name it in the entry-point group `kyma_proxy.plugins`, list it in the YAML. The constructor only
+    keeps what it is given; `start` does I/O. A plugin never sees a socket and reads no environment.
+    """
+
+    name: ClassVar[str]
+    config_model: ClassVar[type[PluginConfig]]
+    endpoints: ClassVar[tuple[Endpoint, ...] | WhereverNeeded]
+    needs: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, config: ConfigT, services: Services) -> None:
+        self.config = config
+        self.services = services
+
+    @classmethod
+    def body_use(cls, config: ConfigT) -> BodyUse:
+        """What this plugin reads of a request's body under this config."""
+        return NoBody()
+
+    @classmethod
+    def explain(cls, config: ConfigT) -> Mapping[str, str]:
+        """Facts for `kyma-proxy explain`: limits, price, upstream."""
+        return {}
+
+    async def start(self) -> None:
+        """Get ready. If this raises, `stop` is still called and the gateway does not start."""
+
+    async def stop(self) -> None:
+        """Release what `start` took, also after a `start` that failed half-way."""
+
+    @abstractmethod
+    async def handle(self, flow: Flow, proceed: Proceed) -> Reply:
+        """Answer the request, or return what `proceed(flow)` gives, perhaps changed.
+
+        Raises GatewayError to refuse. Any other exception is a fault: the request fails with 500.
+        """

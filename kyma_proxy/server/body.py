@@ -1,0 +1,103 @@
+"""A request's body as plugins and upstreams read it: bounded, timed, and not asked for before someone wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp.web import BaseRequest, RequestPayloadError
+
+from kyma_proxy.errors import ErrorCode, GatewayError
+from kyma_proxy.flow import ClientLeftError
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class IncomingBody:
+    """The body of one request; see `kyma_proxy.flow.RequestBody` for what readers may rely on.
+
+    Reads no faster than its reader: while nobody reads, the socket is not read either. With `expects_continue` the
+    client waits for `100 Continue`, which is sent on the first read; so a refusal without reading costs it nothing.
+    """
+
+    def __init__(
+        self, request: BaseRequest, content_length: int | None, idle_timeout_seconds: float, expects_continue: bool
+    ) -> None:
+        self._request = request
+        self._content = request.content
+        self._content_length = content_length
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._continue_owed = expects_continue
+        self._max_bytes: int | None = None
+        self.received_bytes = 0
+        """How much was handed to readers so far."""
+
+    def __repr__(self) -> str:
+        return f"IncomingBody(received_bytes={self.received_bytes}, content_length={self._content_length})"
+
+    @property
+    def content_length(self) -> int | None:
+        """Bytes announced by `Content-Length`; None for a chunked body; 0 where there is none."""
+        return self._content_length
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the client has sent all of it, read or not: only then can the connection serve another request."""
+        return self._content.is_eof()
+
+    def narrow(self, max_bytes: int) -> None:
+        """Refuse more than `max_bytes` from here on; raises GatewayError TOO_LARGE when it is known to be more."""
+        self._max_bytes = max_bytes if self._max_bytes is None else min(self._max_bytes, max_bytes)
+        known_bytes = self.received_bytes if self._content_length is None else self._content_length
+        if known_bytes > self._max_bytes:
+            raise self._too_large(known_bytes)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Chunks as they arrive; a second iteration goes on where the first one stopped."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next chunk; raises what `RequestBody` says."""
+        chunk = await self._read()
+        if not chunk:
+            raise StopAsyncIteration
+        self.received_bytes += len(chunk)
+        if self._max_bytes is not None and self.received_bytes > self._max_bytes:
+            raise self._too_large(self.received_bytes)
+        return chunk
+
+    async def _read(self) -> bytes:
+        self._send_continue()
+        try:
+            async with asyncio.timeout(self._idle_timeout_seconds):
+                return await self._content.readany()
+        except TimeoutError as error:
+            raise GatewayError(
+                ErrorCode.REQUEST_TIMEOUT,
+                f"No byte of the body arrived for {self._idle_timeout_seconds:g} seconds.",
+                close_connection=True,
+            ) from error
+        except RequestPayloadError as error:
+            raise GatewayError(
+                ErrorCode.INVALID_REQUEST, "The body's chunked framing is broken.", close_connection=True
+            ) from error
+        except OSError as error:
+            raise ClientLeftError("the client hung up while sending its body") from error
+        except RuntimeError as error:
+            if self._request.transport is not None:
+                raise
+            raise ClientLeftError("the client hung up while sending its body") from error
+
+    def _send_continue(self) -> None:
+        if not self._continue_owed:
+            return
+        self._continue_owed = False
+        transport = self._request.transport
+        # A client that did not wait needs no invitation any more (RFC 9110 section 10.1.1).
+        if transport is not None and not self._content.total_bytes and not self._content.is_eof():
+            transport.write(_CONTINUE)
+
+    def _too_large(self, known_bytes: int) -> GatewayError:
+        message = f"The body has {known_bytes} bytes or more; at most {self._max_bytes} are accepted here."
+        return GatewayError(ErrorCode.TOO_LARGE, message, close_connection=True)

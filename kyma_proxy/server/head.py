@@ -1,0 +1,105 @@
+"""The head of an answer: how its body is framed, and its bytes. Pure functions.
+
+aiohttp's own response classes add Server, Date and Content-Type, drop Content-Length on 304 and lose bytes that are
+not UTF-8; a forwarded head must go out as it came, so heads are written here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.utils import format_datetime
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import HttpVersion, HttpVersion11
+from multidict import CIMultiDict
+
+from kyma_proxy.clock import utc_now
+from kyma_proxy.errors import GatewayError, error_body
+from kyma_proxy.flow import Reply
+
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")
+
+# Framing and the fate of the connection are decided here, hop by hop, whatever the reply says.
+_FRAMING_HEADERS: Final = ("Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding")
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How the end of a body is told to the client.
+
+    Without `has_body` nothing follows the head, whose Content-Length then stays as it came unless `length` says it.
+    """
+
+    has_body: bool
+    length: int | None
+    chunked: bool
+    close: bool
+
+
+def frame(reply: Reply, method: str, version: HttpVersion, close: bool) -> Framing:
+    """Choose the framing of a reply to a request of this method and version.
+
+    `close` says that the connection ends with this answer; it also ends when only its end can mark the body's end.
+    """
+    whole = len(reply.body) if isinstance(reply.body, bytes) else None
+    if method == "HEAD" or reply.status in (204, 304) or reply.status < 200:
+        own_length = whole if method == "HEAD" and not reply.forwarded else None
+        return Framing(False, own_length, False, close)
+    length = _announced_length(reply) if whole is None else whole
+    if length is not None:
+        return Framing(True, length, False, close)
+    if version >= HttpVersion11:
+        return Framing(True, None, True, close)
+    return Framing(True, None, False, True)
+
+
+def serialise_head(reply: Reply, framing: Framing, version: HttpVersion, keep_alive_asked: bool) -> bytes:
+    """The bytes of status line and headers; header bytes that were not UTF-8 come out as they came in.
+
+    Raises ValueError when the reply's head contains a control character: it would let a header forge others.
+    """
+    headers = CIMultiDict(reply.headers)
+    for name in _FRAMING_HEADERS:
+        headers.popall(name, None)
+    if framing.length is not None:
+        headers["Content-Length"] = str(framing.length)
+    elif framing.has_body:
+        headers.popall("Content-Length", None)
+    if framing.chunked:
+        headers["Transfer-Encoding"] = "chunked"
+    if framing.close:
+        headers["Connection"] = "close"
+    elif version < HttpVersion11 and keep_alive_asked:
+        headers["Connection"] = "keep-alive"
+    phrase = _PHRASES.get(reply.status, "") if reply.phrase is None else reply.phrase
+    lines = [f"HTTP/1.1 {reply.status} {phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+    for line in lines:
+        if _FORBIDDEN.search(line):
+            raise ValueError("a control character in the head of a reply")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+def error_reply(error: GatewayError) -> Reply:
+    """The envelope for a refusal, with `x-should-retry` and the headers it brought."""
+    reply = Reply.json(error_body(error.code, error.message), error.headers, error.code.status)
+    reply.headers["x-should-retry"] = "true" if error.should_retry else "false"
+    return reply
+
+
+def sign(reply: Reply, request_id: str) -> None:
+    """Add to a reply of our own what every one of them carries; forwarded replies are left as they came."""
+    if reply.forwarded:
+        return
+    reply.headers["x-request-id"] = request_id
+    reply.headers.setdefault("Date", format_datetime(utc_now(), usegmt=True))
+    if reply.status >= 400:
+        reply.headers.setdefault("x-should-retry", "false")
+
+
+def _announced_length(reply: Reply) -> int | None:
+    announced = reply.headers.getall("Content-Length", [])
+    return int(announced[0]) if len(announced) == 1 and _DIGITS.fullmatch(announced[0]) else None

@@ -1,0 +1,64 @@
+"""Where a request came from: the peer, or what a trusted proxy says of its own client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from aiohttp.web import BaseRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The client's address, the scheme it used and the host it asked for."""
+
+    address: str
+    scheme: str
+    host: str
+
+
+def claimed_origin(request: BaseRequest, trusted: Iterable[IPv4Network | IPv6Network]) -> Origin:
+    """Who sent a request. `X-Forwarded-*` are believed only from `trusted` peers.
+
+    The client is the last address of `X-Forwarded-For` that is not itself a trusted proxy: what stands before it was
+    written by strangers.
+    """
+    peername = request.transport.get_extra_info("peername") if request.transport is not None else None
+    address = str(peername[0]) if isinstance(peername, tuple) else ""
+    is_tls = request.transport is not None and request.transport.get_extra_info("sslcontext") is not None
+    scheme = "https" if is_tls else "http"
+    host = request.headers.get("Host", "")
+    networks = tuple(trusted)
+    if not networks or not _is_in(_parsed(address), networks):
+        return Origin(address, scheme, host)
+    claimed_scheme = request.headers.get("X-Forwarded-Proto", "").strip().lower()
+    claimed_host = request.headers.get("X-Forwarded-Host", "").strip()
+    return Origin(
+        _last_stranger(request, address, networks),
+        claimed_scheme if claimed_scheme in {"http", "https"} else scheme,
+        claimed_host or host,
+    )
+
+
+def _last_stranger(request: BaseRequest, address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> str:
+    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    for hop in reversed(hops):
+        parsed = _parsed(hop.strip())
+        if parsed is None:
+            break
+        address = str(parsed)
+        if not _is_in(parsed, networks):
+            break
+    return address
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(address)
+    except ValueError:
+        return None
+
+
+def _is_in(address: IPv4Address | IPv6Address | None, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    return address is not None and any(address in network for network in networks)

@@ -1,0 +1,28 @@
+"""What the gateway lends to its plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kyma_proxy.accounts.directory import KeyDirectory
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.voices.minting import Minting
+from kyma_proxy.voices.provider import VoiceProvider
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Services:
+    """Handed to every plugin's constructor; the only door to the core."""
+
+    keys: KeyDirectory
+    minting: Minting
+    voice_providers: Mapping[str, VoiceProvider]
+    tasks: Tasks
+
+    async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Run work to its end even if the client leaves meanwhile, and return its result; drain waits for it."""
+        return await self.tasks.finish(work, name)

@@ -1,0 +1,1 @@
+"""Simulated upstreams to develop and test against: faithful to the real ones, with faults on demand."""

@@ -1,0 +1,81 @@
+"""The one place that creates tasks: each has a name, is referenced until it ends, and is waited for at shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from kyma_proxy.errors import GatewayError, OutcomeUnknownError
+
+T = TypeVar("T")
+_log = structlog.get_logger("kyma_proxy.tasks")
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether an exception is an answer to a client rather than a fault nobody may see."""
+    return isinstance(error, GatewayError | OutcomeUnknownError)
+
+
+class Tasks:
+    """Keeps the tasks of one process.
+
+    Two kinds: `spawn` makes helpers that are cancelled at shutdown; `finish` runs work that must reach its end (money,
+    a provider's clean-up) whoever stops waiting for it, and `drain` waits for those.
+    """
+
+    def __init__(self) -> None:
+        self._helpers: set[asyncio.Task[Any]] = set()
+        self._obligations: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return f"Tasks(helpers={len(self._helpers)}, obligations={len(self._obligations)})"
+
+    @property
+    def obligations(self) -> int:
+        """How many pieces of work that must finish are still running."""
+        return len(self._obligations)
+
+    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Start a helper; a failure of it is logged under its name."""
+        return self._start(work, name, self._helpers)
+
+    def oblige(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Start work that must reach its end; nobody needs to wait for it, `drain` does."""
+        return self._start(work, name, self._obligations)
+
+    async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Run work to its end and return its result; cancelling the caller does not cancel the work."""
+        return await asyncio.shield(self.oblige(work, name))
+
+    async def drain(self, timeout_seconds: float | None = None) -> bool:
+        """Wait for every obligation, those they start included; True if none is left when it returns."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self._obligations:
+                    await asyncio.wait(set(self._obligations))
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Cancel the helpers and wait for them."""
+        while self._helpers:
+            helpers = set(self._helpers)
+            for task in helpers:
+                task.cancel()
+            await asyncio.wait(helpers)
+
+    def _start(self, work: Coroutine[Any, Any, T], name: str, kept: set[asyncio.Task[Any]]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        kept.add(task)
+
+        def ended(done: asyncio.Task[T]) -> None:
+            kept.discard(done)
+            if not done.cancelled() and (error := done.exception()) is not None and not _is_answer(error):
+                _log.error("task_failed", task=name, exc_info=error)
+
+        task.add_done_callback(ended)
+        return task

@@ -1,0 +1,1 @@
+"""Upstreams: the ends of routes. The only place that opens client connections."""

@@ -1,0 +1,36 @@
+"""How an exchange with an upstream fails: one exception, one word for what happened."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """What went wrong, in the words of a log line."""
+
+    REFUSED = "refused"
+    """No connection could be made; nothing was sent."""
+    UNREACHABLE = "unreachable"
+    """Connecting took too long, or the upstream's certificate does not hold; nothing was sent."""
+    SILENT = "silent"
+    """The upstream stopped reading, or did not answer in time."""
+    BROKEN = "broken"
+    """The connection broke off, or what came over it is not HTTP."""
+
+
+class TransportError(Exception):
+    """An exchange with an upstream failed.
+
+    `request_sent` is false only when it is certain that the upstream heard nothing. The text is for the log; aiohttp's
+    own exception is deliberately not chained to it, because it holds the request's headers and with them the key.
+    """
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+    @property
+    def request_sent(self) -> bool:
+        """Whether the upstream may have heard any of the request."""
+        return self.kind not in (FailureKind.REFUSED, FailureKind.UNREACHABLE)

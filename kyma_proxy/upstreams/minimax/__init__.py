@@ -1,0 +1,1 @@
+"""MiniMax: its client, its wire format and what its error codes mean."""

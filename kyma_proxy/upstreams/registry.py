@@ -1,0 +1,18 @@
+"""Which adapter speaks to which kind of upstream."""
+
+from __future__ import annotations
+
+from kyma_proxy.settings.models import ForwardUpstreamSettings, MiniMaxUpstreamSettings, UpstreamSettings
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.base import Upstream
+from kyma_proxy.upstreams.forward import ForwardUpstream
+from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
+
+
+def build_upstream(name: str, settings: UpstreamSettings, tasks: Tasks) -> Upstream:
+    """The upstream of one entry of the configuration, not started. `tasks` takes the work that must be finished."""
+    match settings:
+        case MiniMaxUpstreamSettings():
+            return MiniMaxUpstream(name, settings, tasks)
+        case ForwardUpstreamSettings():
+            return ForwardUpstream(name, settings)

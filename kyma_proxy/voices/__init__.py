@@ -1,0 +1,1 @@
+"""Voices: who owns which, and how one comes to be."""

@@ -1,0 +1,50 @@
+"""What the gateway needs of whoever makes voices."""
+
+from __future__ import annotations
+
+from typing_extensions import Buffer
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+class ProviderError(Exception):
+    """The provider did not do what it was asked.
+
+    `code` is the provider's own (None when there was no answer to read one from), `message` is for the log: clients
+    never see it. `should_retry` is true only for throttling and refused connections, where nothing was done.
+    `outcome_known` is false when the request may have taken effect (a time-out, a reset after sending).
+    """
+
+    def __init__(
+        self, message: str, *, code: int | None = None, should_retry: bool = False, outcome_known: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.should_retry = should_retry
+        self.outcome_known = outcome_known
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording that passed the judge. `data` is not copied and must outlive the call it is given to."""
+
+    data: Buffer
+    extension: str
+    """Of the judged format, without a dot: `mp3`, `wav` or `m4a`. The provider goes by it."""
+
+
+@runtime_checkable
+class VoiceProvider(Protocol):
+    """An upstream that can make voices under ids that we choose."""
+
+    name: str
+    """The upstream's name in the configuration."""
+    provider_account: str
+    """Which account at the provider owns what is made here; never a secret."""
+
+    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+        """Make `voice_id` speak like the recording. Raises ProviderError."""
+
+    async def delete_voice(self, voice_id: str) -> None:
+        """Delete a voice; deleting one that is not there is success. Raises ProviderError."""

@@ -1,0 +1,1 @@
+"""The `api_key_auth` plugin: who is asking."""

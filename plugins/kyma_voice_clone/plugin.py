@@ -1,0 +1,143 @@
+"""The `voice_clone` plugin: form → judged recording → minted voice → reply."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from kyma_proxy.api import (
+    BodyUse,
+    ClientLeftError,
+    Endpoint,
+    ErrorCode,
+    Flow,
+    GatewayError,
+    Identity,
+    Minted,
+    MintOrder,
+    Plugin,
+    Proceed,
+    Recording,
+    Reply,
+    Services,
+    Spool,
+    format_usd,
+    monotonic_seconds,
+    usd_number,
+)
+from kyma_voice_clone.audio.judge import Judgement, check_duration, judge
+from kyma_voice_clone.config import VoiceCloneConfig
+from kyma_voice_clone.form import CloneForm, Upload, receive_form
+from kyma_voice_clone.slots import UploadSlot, UploadSlots
+
+FORM_OVERHEAD_BYTES = 1024 * 1024
+"""What a form may weigh beyond its file (contract: an early 413 is for more than the cap plus 1 MiB)."""
+
+
+class VoiceClone(Plugin[VoiceCloneConfig]):
+    """Guards `POST /v1/audio/voice-clone`. The order of refusals is the contract's."""
+
+    name = "voice_clone"
+    config_model = VoiceCloneConfig
+    endpoints = (Endpoint("/v1/audio/voice-clone", frozenset({"POST"})),)
+    needs = frozenset({"identity"})
+
+    def __init__(self, config: VoiceCloneConfig, services: Services) -> None:
+        super().__init__(config, services)
+        self._slots = UploadSlots(config.max_uploads_in_flight)
+        self._judges: ThreadPoolExecutor | None = None
+
+    @classmethod
+    def body_use(cls, config: VoiceCloneConfig) -> BodyUse:
+        """The whole form: the file and what is around it."""
+        return Spool(config.max_file_bytes + FORM_OVERHEAD_BYTES)
+
+    @classmethod
+    def explain(cls, config: VoiceCloneConfig) -> Mapping[str, str]:
+        """Price, provider and limits."""
+        return {
+            "price": f"${format_usd(config.price_usd)} a voice",
+            "provider": config.upstream,
+            "models": ", ".join(config.models),
+            "file": f"at most {config.max_file_bytes} bytes, {config.min_seconds:g} to {config.max_seconds:g} s",
+            "uploads in flight": f"at most {config.max_uploads_in_flight}",
+        }
+
+    async def start(self) -> None:
+        """Start the thread that judges recordings, off the event loop."""
+        self._judges = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
+
+    async def stop(self) -> None:
+        """End the judging thread."""
+        if self._judges is not None:
+            self._judges.shutdown(wait=False, cancel_futures=True)
+
+    async def handle(self, flow: Flow, proceed: Proceed) -> Reply:
+        """Answer the request; it never proceeds."""
+        if flow.identity is None:
+            raise RuntimeError("voice_clone stands behind a plugin that provides an identity")
+        slot = self._slots.take()
+        try:
+            form = await receive_form(
+                flow, max_file_bytes=self.config.max_file_bytes, max_name_chars=self.config.max_name_chars
+            )
+        except BaseException:
+            slot.release()
+            raise
+        # From here on the work owns the upload: it must not be freed under the judge when the client leaves.
+        work = self._judge_and_mint(flow, flow.identity, form, slot)
+        return await self.services.finish(work, name=f"voice_clone {flow.id}")
+
+    async def _judge_and_mint(self, flow: Flow, identity: Identity, form: CloneForm, slot: UploadSlot) -> Reply:
+        with slot, form.upload as upload:
+            model = self._model(form.model)
+            judgement = await self._judge(flow, upload)
+            if not flow.client_connected():
+                raise ClientLeftError("the client left before anything was held")
+            provider = self.services.voice_providers[self.config.upstream]
+            order = MintOrder(identity.account_id, "clone", form.name, self.config.price_usd, provider)
+
+            async def create(voice_id: str) -> None:
+                flow.facts["voice_id"] = voice_id
+                await provider.clone_voice(voice_id, Recording(upload.view(), judgement.extension))
+
+            return await self.services.minting.mint(order, create, lambda minted: _reply(minted, model))
+
+    def _model(self, asked: str | None) -> str:
+        model = asked or self.config.models[0]
+        if model not in self.config.models:
+            raise GatewayError(
+                ErrorCode.NOT_A_VOICE_CLONE_MODEL,
+                f"This model does not clone voices. Leave `model` out, or send {self.config.models[0]!r}.",
+            )
+        return model
+
+    async def _judge(self, flow: Flow, upload: Upload) -> Judgement:
+        started = monotonic_seconds()
+        judgement = await asyncio.get_running_loop().run_in_executor(self._judges, judge, upload.view())
+        flow.facts.update(
+            audio_format=judgement.format,
+            audio_seconds=round(float(judgement.seconds), 3),
+            audio_rule=judgement.rule,
+            judge_ms=round((monotonic_seconds() - started) * 1000, 1),
+        )
+        check_duration(judgement, self.config.min_seconds, self.config.max_seconds)
+        return judgement
+
+
+def _reply(minted: Minted, model: str) -> Reply:
+    fields = {
+        "voice_id": minted.voice_id,
+        "name": minted.name,
+        "model": model,
+        "cost_usd": usd_number(minted.charged_micros),
+        "balance_usd": usd_number(minted.balance_micros),
+    }
+    headers = {
+        "X-Kyma-Model": model,
+        "X-Kyma-Cost-USD": format_usd(minted.charged_micros),
+        "X-Kyma-Balance-USD": format_usd(minted.balance_micros),
+    }
+    return Reply.json(json.dumps(fields, ensure_ascii=False).encode(), headers)

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from kyma_proxy.simulators.minimax import Behaviour, Fault
+from kyma_proxy.simulators.minimax.control import describe, inject
+
+VOICE = "gw3f9a1c2b7e4d5566"
+
+
+async def switch(caller, name: str, body: object = None) -> dict:
+    async with caller.session.post(f"/_simulator/{name}", json=body) as reply:
+        assert reply.status == 200, await reply.text()
+        return await reply.json()
+
+
+async def test_a_fault_can_be_injected_over_http(caller) -> None:
+    said = await switch(caller, "faults", {"path": "/v1/get_voice", "error_code": 1008, "drop_fields": ["x"]})
+
+    assert said["faults"][0]["error_code"] == 1008
+    refused = await caller.post("/v1/get_voice", voice_type="all")
+    assert refused == {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}
+    assert (await caller.post("/v1/get_voice", voice_type="all"))["base_resp"]["status_code"] == 0
+
+
+async def test_behaviour_is_changed_field_by_field(caller, simulator) -> None:
+    await switch(caller, "behaviour", {"clone_seconds": 1})
+    await switch(caller, "behaviour", {"calls_per_minute": {"/v1/voice_clone": 2}})
+
+    assert simulator.behaviour == Behaviour(clone_seconds=1.0, calls_per_minute={"/v1/voice_clone": 2})
+
+
+async def test_the_clock_moves_and_voices_vanish(caller, wav) -> None:
+    await caller.clone(VOICE, await caller.file_id(wav(12), "ref.wav"))
+
+    before = await switch(caller, "clock", {"advance_seconds": 60})
+    after = await switch(caller, "clock", {"advance_seconds": 168 * 3600})
+
+    assert before["voices"] == [{"voice_id": VOICE, "voice_type": "voice_cloning", "active": False}]
+    assert after["voices"] == []
+    assert after["burned_voice_ids"] == [VOICE]
+
+
+async def test_state_shows_the_account_but_no_key(caller, simulator, wav) -> None:
+    file_id = await caller.file_id(wav(1), "ref.wav")
+
+    async with caller.session.get("/_simulator/state") as reply:
+        text = await reply.text()
+
+    assert json.loads(text)["files"] == [
+        {"file_id": file_id, "filename": "ref.wav", "purpose": "voice_clone", "bytes": len(wav(1))}
+    ]
+    assert [call["path"] for call in json.loads(text)["calls"]] == ["/v1/files/upload"]
+    assert simulator.api_key not in text
+
+
+async def test_reset_forgets(caller, simulator) -> None:
+    await caller.file_id(b"x", "ref.wav")
+    await switch(caller, "behaviour", {"region_key_mismatch": True})
+
+    said = await switch(caller, "reset")
+
+    assert (said["files"], said["calls"], said["faults"]) == ([], [], [])
+    assert simulator.behaviour == Behaviour()
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("faults", {"path": "/v1/clone_voice"}),
+        ("faults", {"eror_code": 1}),
+        ("faults", []),
+        ("behaviour", {"clone_seconds": "slow"}),
+        ("behaviour", [1]),
+        ("clock", {"advance_seconds": -1}),
+    ],
+)
+async def test_what_is_not_understood_changes_nothing(caller, simulator, name, body) -> None:
+    before = describe(simulator.state)
+    async with caller.session.post(f"/_simulator/{name}", json=body) as reply:
+        assert reply.status == 400
+        assert await reply.text()
+
+    after = describe(simulator.state)
+    assert after | {"now_seconds": 0} == before | {"now_seconds": 0}
+
+
+async def test_a_misspelt_path_is_refused_in_process_too(simulator) -> None:
+    with pytest.raises(ValueError, match="no call has the path /v1/voice-clone"):
+        inject(simulator.state, Fault(path="/v1/voice-clone"))

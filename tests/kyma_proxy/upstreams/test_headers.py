@@ -1,0 +1,64 @@
+"""Which headers go on, and that every byte of them survives."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import http_writer
+from multidict import CIMultiDict
+
+from kyma_proxy.upstreams.headers import end_to_end, install_head_serializer, serialize_head
+
+
+def test_hop_by_hop_headers_and_those_that_connection_names_stay_behind() -> None:
+    raw = (
+        (b"Connection", b"close, X-Private ,x-other"),
+        (b"connection", b"Third"),
+        (b"Keep-Alive", b"timeout=5"),
+        (b"Proxy-Authenticate", b"Basic"),
+        (b"Proxy-Authorization", b"Basic abc"),
+        (b"Proxy-Connection", b"keep-alive"),
+        (b"TE", b"trailers"),
+        (b"Trailer", b"X-Sum"),
+        (b"Trailers", b"X-Sum"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"Upgrade", b"h2c"),
+        (b"X-PRIVATE", b"1"),
+        (b"X-Other", b"2"),
+        (b"third", b"3"),
+        (b"X-Kept", b"4"),
+    )
+    assert list(end_to_end(raw).items()) == [("X-Kept", "4")]
+
+
+def test_order_spelling_and_repetition_are_kept() -> None:
+    raw = ((b"x-B", b"1"), (b"X-a", b"2"), (b"X-b", b"3"), (b"Set-Cookie", b"a"), (b"set-cookie", b"b"))
+    assert list(end_to_end(raw).items()) == [("x-B", "1"), ("X-a", "2"), ("X-b", "3"), ("Set-Cookie", "a"), ("set-cookie", "b")]
+
+
+def test_drop_is_asked_with_the_lower_case_name() -> None:
+    assert list(end_to_end(((b"HOST", b"a"), (b"X", b"b")), lambda name: name == b"host")) == ["X"]
+
+
+def test_bytes_of_any_encoding_come_out_as_they_went_in() -> None:
+    headers = end_to_end(((b"X-Latin", b"caf\xe9"), (b"X-Utf8", "café".encode())))
+    assert serialize_head("GET / HTTP/1.1", headers) == b"GET / HTTP/1.1\r\nX-Latin: caf\xe9\r\nX-Utf8: caf\xc3\xa9\r\n\r\n"
+
+
+@pytest.mark.parametrize("character", ["\r", "\n", "\0", "\x7f"])
+@pytest.mark.parametrize("place", ["first line", "name", "value"])
+def test_control_characters_are_refused(character: str, place: str) -> None:
+    first, name, value = (f"é{character}" if place == one else "é" for one in ("first line", "name", "value"))
+    with pytest.raises(ValueError, match="control character"):
+        serialize_head(first, CIMultiDict({name: value}))
+
+
+def test_the_installed_serializer_keeps_bytes_and_is_installed_once() -> None:
+    install_head_serializer()
+    installed = http_writer._serialize_headers
+    install_head_serializer()
+    assert http_writer._serialize_headers is installed
+    latin = CIMultiDict({"X": b"\xe9".decode("utf-8", "surrogateescape")})
+    assert installed("GET / HTTP/1.1", latin) == b"GET / HTTP/1.1\r\nX: \xe9\r\n\r\n"
+    assert installed("GET / HTTP/1.1", CIMultiDict({"X": "a"})) == b"GET / HTTP/1.1\r\nX: a\r\n\r\n"
+    with pytest.raises(ValueError, match=r"[Cc]ontrol character"):
+        installed("GET / HTTP/1.1", CIMultiDict({"X": "a\nb"}))
