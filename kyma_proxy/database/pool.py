@@ -82,14 +82,15 @@ class Database:
 
     async def stop(self) -> None:
         """Close every connection, waiting at most 5 s for those in use. Stopping twice is harmless."""
-        pool, self._pool = self._pool, None
-        if pool is None:
+        if self._pool is None:
             return
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await pool.close()
+                await self._pool.close()
         except _CLIENT_ERRORS:
-            pool.terminate()
+            self._pool.terminate()
+        finally:
+            self._pool = None
 
     async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `work` between BEGIN (read committed) and COMMIT on one connection and return its result.
@@ -119,7 +120,7 @@ class Database:
                 return await work(connection)
             except Exception as error:
                 if _is_lost(error, connection):
-                    connection.terminate()
+                    _drop(connection)
                     raise self._away(error) from error
                 raise
 
@@ -154,10 +155,20 @@ class Database:
             return True
         try:
             async with asyncio.timeout(_REACHABLE_SECONDS):
-                await self.fetchval("SELECT 1")
-        except (DatabaseUnavailableError, TimeoutError):
+                await self._ping()
+        except (DatabaseUnavailableError, *_CLIENT_ERRORS):
             return self._answered_within(_REACHABLE_SECONDS)
         return True
+
+    async def _ping(self) -> None:
+        async with self._connection() as connection:
+            try:
+                await connection.fetchval("SELECT 1")
+            except BaseException:
+                # Given back open, it would first wait for the answer that does not come.
+                _drop(connection)
+                raise
+            self._answered_at = monotonic_seconds()
 
     def _answered_within(self, seconds: float) -> bool:
         return monotonic_seconds() - self._answered_at < seconds
@@ -168,7 +179,7 @@ class Database:
                 result = await getattr(connection, method)(sql, *args)
             except Exception as error:
                 if _is_lost(error, connection):
-                    connection.terminate()
+                    _drop(connection)
                     raise self._away(error) from error
                 raise
             self._answered_at = monotonic_seconds()
@@ -202,7 +213,7 @@ class Database:
             await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED", timeout=_BEGIN_SECONDS)
         except BaseException as error:
             lost = _is_lost(error, connection)
-            connection.terminate()
+            _drop(connection)
             if not lost:
                 raise
             _log.info("dead_connection_dropped", error=type(error).__name__)
@@ -218,7 +229,7 @@ class Database:
                 if is_away(error):
                     raise self._away(error) from error
                 raise
-            connection.terminate()
+            _drop(connection)
             _log.error("commit_answer_lost", error=type(error).__name__)
             raise CommitUnknownError from error
         self._answered_at = monotonic_seconds()
@@ -254,9 +265,10 @@ class Database:
         return await self._pool.acquire()
 
     async def _release(self, connection: Connection) -> None:
-        pool = connection._holder._pool
+        if self._pool is None:
+            return
         try:
-            await pool.release(connection, timeout=_ROLLBACK_SECONDS)
+            await self._pool.release(connection, timeout=_ROLLBACK_SECONDS)
         except _CLIENT_ERRORS as error:
             # The connection is closed by now; what the transaction came to was decided before.
             _log.info("connection_dropped_on_release", error=type(error).__name__)
@@ -279,17 +291,31 @@ def _is_lost(error: BaseException, connection: Connection) -> bool:
     if is_away(error):
         return True
     # asyncpg tells of a closed connection with the error class it uses for misuse as well.
-    return isinstance(error, asyncpg.InterfaceError) and bool(connection.is_closed())
+    return isinstance(error, asyncpg.InterfaceError) and _is_closed(connection)
+
+
+def _is_closed(connection: Connection) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        # asyncpg takes a lost connection away from its borrower.
+        return True
+
+
+def _drop(connection: Connection) -> None:
+    """Close the connection at once, whatever it is doing; the server rolls back."""
+    if not _is_closed(connection):
+        connection.terminate()
 
 
 async def _roll_back(connection: Connection) -> None:
     """Leave no open transaction on the connection, or no connection. Raises nothing of its own."""
-    if connection.is_closed():
+    if _is_closed(connection):
         return
     try:
         async with asyncio.timeout(_ROLLBACK_SECONDS):
             await connection.execute("ROLLBACK")
     except BaseException as error:
-        connection.terminate()
+        _drop(connection)
         if not isinstance(error, _CLIENT_ERRORS):
             raise

@@ -17,6 +17,7 @@ from kyma_proxy.flow import EndReason
 from kyma_proxy.observe.requests import RequestObserver, RequestRecord
 from kyma_proxy.server.head import error_reply, frame, serialise_head, sign
 from kyma_proxy.server.intake import new_request_id
+from kyma_proxy.server.occupancy import Occupancy
 from kyma_proxy.server.options import ListenerOptions
 
 # While draining, a connection that is in the middle of a head gets this long to complete it.
@@ -54,8 +55,8 @@ class Connection(RequestHandler):
         "_head_timer",
         "_lingering",
         "_observer",
+        "_occupancy",
         "_on_lost",
-        "_open",
         "_options",
         "_unread",
     )
@@ -76,7 +77,7 @@ class Connection(RequestHandler):
         )
         self._options = options
         self._observer = server.observer
-        self._open = server.open_connections
+        self._occupancy = server.occupancy
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_begun = False
         self._lingering: asyncio.Future[None] | None = None
@@ -100,7 +101,7 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the client connected."""
         super().connection_made(transport)
-        self._open.add(self)
+        self._occupancy.opened(self)
         self._start_head_timer(self._options.head_timeout_seconds)
 
     def data_received(self, data: bytes) -> None:
@@ -130,7 +131,7 @@ class Connection(RequestHandler):
         self._stop_head_timer()
         self._stop_lingering()
         super().connection_lost(exc)
-        self._open.discard(self)
+        self._occupancy.closed(self)
         if self._on_lost is not None:
             self._on_lost()
 
@@ -214,7 +215,7 @@ class Connection(RequestHandler):
                 status=reply.status,
                 reason=reason,
                 error_code=error.code.code,
-                bytes_out=len(head) + len(reply.body),
+                bytes_out=len(reply.body),
             )
         )
 
@@ -235,20 +236,19 @@ class Connection(RequestHandler):
 
 
 class ConnectionServer(Server):
-    """Makes a Connection for every client and knows which are open."""
+    """Makes a Connection for every client."""
 
     def __init__(
         self,
         handler: Callable[[BaseRequest], Awaitable[StreamResponse]],
         options: ListenerOptions,
         observer: RequestObserver,
+        occupancy: Occupancy,
     ) -> None:
-        super().__init__(
-            handler, request_factory=self._take_request, handler_cancellation=options.handler_cancellation
-        )
+        super().__init__(handler, request_factory=self._take_request, handler_cancellation=options.handler_cancellation)
         self.options = options
         self.observer = observer
-        self.open_connections: set[Connection] = set()
+        self.occupancy = occupancy
 
     def __call__(self) -> Connection:
         """A protocol for a new client; asyncio calls this."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
 
+from aiohttp.http import StreamWriter
 from aiohttp.web import BaseRequest
 
 from kyma_proxy.flow import ClientLeftError, Reply, ReplyStream
 from kyma_proxy.server.head import Framing, frame, serialise_head
 from kyma_proxy.server.protocol import Connection
+
+_JOINED_BYTES_MAX: Final = 64 * 1024  # beyond this a second write is cheaper than a copy
 
 
 class StreamBrokeOffError(Exception):
@@ -25,10 +30,12 @@ class ReplyWriter:
     def __init__(self, request: BaseRequest, connection: Connection, send_timeout_seconds: float) -> None:
         self._request = request
         self._connection = connection
+        assert isinstance(request.writer, StreamWriter)
         self._writer = request.writer
         self._send_timeout_seconds = send_timeout_seconds
         self.bytes_out = 0
         """Bytes of body handed to the connection so far."""
+        self.head_sent = False
 
     async def write(self, reply: Reply, close: bool) -> Framing:
         """Write a reply and return how it was framed; its stream is read here but closed by the caller.
@@ -40,13 +47,22 @@ class ReplyWriter:
         head = serialise_head(reply, framing, self._request.version, self._request.keep_alive)
         if isinstance(reply.body, bytes):
             body = reply.body if framing.has_body else b""
-            await self._send(head + body)
-            self.bytes_out += len(body)
+            await self._send_whole(head, body)
         else:
             await self._send(head)
+            self.head_sent = True
             if framing.has_body:
                 await self._stream(reply.body, framing)
         return framing
+
+    async def _send_whole(self, head: bytes, body: bytes) -> None:
+        if len(body) <= _JOINED_BYTES_MAX:
+            await self._send(head + body)
+        else:
+            await self._send(head)
+            await self._send(body)
+        self.head_sent = True
+        self.bytes_out += len(body)
 
     async def _stream(self, stream: ReplyStream, framing: Framing) -> None:
         """Relay a stream until it ends or the client leaves.
@@ -81,3 +97,32 @@ class ReplyWriter:
         if framing.length is not None and self.bytes_out < framing.length:
             raise StreamBrokeOffError("the body is shorter than its Content-Length")
         await self._end()
+
+    async def _end(self) -> None:
+        try:
+            if self._writer.chunked:
+                await self._writer.write_eof()
+        except ConnectionError as error:
+            raise ClientLeftError("the client hung up while its answer was written") from error
+        if self._request.transport is None:
+            raise ClientLeftError("the client hung up before the end of its answer")
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            await self._writer.write(data, drain=False)
+            if self._connection.writing_paused:
+                async with asyncio.timeout(self._send_timeout_seconds):
+                    await self._writer.drain()
+        except TimeoutError as error:
+            raise SlowClientError("the client took nothing of its answer for too long") from error
+        except ConnectionError as error:
+            raise ClientLeftError("the client hung up while its answer was written") from error
+
+
+async def _next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
+    try:
+        return await anext(pieces)
+    except StopAsyncIteration:
+        return None
+    except Exception as error:
+        raise StreamBrokeOffError("the reply's stream failed") from error

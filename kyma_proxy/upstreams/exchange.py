@@ -63,11 +63,11 @@ class Exchange:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         self._waiting = False
         if kind is not None:
             self.abort()
-        return await self._clock.__aexit__(kind, error, trace)
+        await self._clock.__aexit__(kind, error, trace)
 
     def connected(self, protocol: ResponseHandler) -> None:
         """The connection is there and the head is about to go out."""
@@ -113,6 +113,12 @@ def _retrieve(closed: asyncio.Future[None]) -> None:
         closed.exception()
 
 
+def _presume(expected: asyncio.Future[bool]) -> None:
+    """Go on as if `100 Continue` had come."""
+    if not expected.done():
+        expected.set_result(True)
+
+
 class _ExactTarget:
     """Stands where aiohttp asks a URL for the request target: a URL would re-quote it and drop a lone `?`."""
 
@@ -147,7 +153,7 @@ class ExactRequest(ClientRequest):
         self.exchange.connected(conn.protocol)
         self.url = _ExactTarget(self.exchange.request.target)  # type: ignore[assignment]
         if (expected := self._continue) is not None:
-            self.loop.call_later(EXPECT_SECONDS, lambda: expected.done() or expected.set_result(True))
+            self.loop.call_later(EXPECT_SECONDS, _presume, expected)
         response = await super().send(conn)
         if self._body is None:
             self.exchange.request_finished()

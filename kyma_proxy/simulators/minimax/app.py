@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import socket
-import struct
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 import structlog
 from aiohttp import web
 
-from kyma_proxy.clock import monotonic_seconds
-from kyma_proxy.simulators.minimax.control import add_control_routes, inject
+from kyma_proxy.simulators.control import json_response
+from kyma_proxy.simulators.faults import strike
+from kyma_proxy.simulators.minimax.control import add_switches, inject
 from kyma_proxy.simulators.minimax.faults import Behaviour, Fault
-from kyma_proxy.simulators.minimax.replies import RefusalError, encode
+from kyma_proxy.simulators.minimax.replies import RefusalError
 from kyma_proxy.simulators.minimax.requests import JSON_BYTES_MAX, read_call
 from kyma_proxy.simulators.minimax.routes import OPERATIONS, Operation
 from kyma_proxy.simulators.minimax.state import Call, State, StoredFile, Voice
+from kyma_proxy.simulators.server import SimulatorServer
 
 DEFAULT_API_KEY = "sk-api-simulated"
 _NO_FAULT = Fault()
 _log = structlog.get_logger("kyma_proxy.simulators")
 
 
-class MiniMaxSimulator:
+class MiniMaxSimulator(SimulatorServer[Call]):
     """A MiniMax account with one API key, served on a port of its own; start and stop it, or use it in `async with`.
 
     What the account holds outlives `stop`, so a provider that goes away and comes back is `stop` and `start` with
@@ -34,53 +32,13 @@ class MiniMaxSimulator:
     """
 
     def __init__(self, *, api_key: str = DEFAULT_API_KEY, behaviour: Behaviour | None = None) -> None:
+        super().__init__()
         self.api_key = api_key
         self.state = State(behaviour or Behaviour())
-        self._runner: web.AppRunner | None = None
-        self._address = ("127.0.0.1", 0)
 
     def __repr__(self) -> str:
-        at = self.base_url if self._runner else "stopped"
+        at = self.base_url if self.running else "stopped"
         return f"MiniMaxSimulator({at}, {self.state})"
-
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; port 0 takes a free one. Raises OSError if the port is taken, RuntimeError if already started."""
-        if self._runner is not None:
-            raise RuntimeError("the simulator is running already")
-        # A provider finishes what it was asked when the caller leaves: handlers are not cancelled by a disconnect.
-        self._runner = web.AppRunner(self._app(), access_log=None, handler_cancellation=False, shutdown_timeout=0.1)
-        try:
-            await self._runner.setup()
-            await web.TCPSite(self._runner, host, port).start()
-        except BaseException:
-            await self.stop()
-            raise
-        self._address = (host, self._runner.addresses[0][1])
-
-    async def stop(self) -> None:
-        """Close the port and every connection; calls that are still stalled are dropped. Does nothing if stopped."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
-
-    async def __aenter__(self) -> MiniMaxSimulator:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on, or listened on last."""
-        return self._address[1]
-
-    @property
-    def base_url(self) -> str:
-        """What a client's base URL must be, without a trailing slash."""
-        return f"http://{self._address[0]}:{self.port}"
 
     @property
     def behaviour(self) -> Behaviour:
@@ -129,20 +87,10 @@ class MiniMaxSimulator:
         """Forget everything: files, voices, burned ids, calls, faults, changed behaviour, the moved clock."""
         self.state.reset()
 
-    async def wait_for_call(self, path: str, count: int = 1, timeout_seconds: float = 5.0) -> Call:
-        """The `count`-th call of a path, as soon as it has arrived. Raises TimeoutError."""
-        give_up_at = monotonic_seconds() + timeout_seconds
-        while monotonic_seconds() < give_up_at:
-            arrived = [call for call in self.state.calls if call.path == path]
-            if len(arrived) >= count:
-                return arrived[count - 1]
-            await asyncio.sleep(0.005)
-        raise TimeoutError(f"{path} was not called {count} times in {timeout_seconds} s")
-
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=JSON_BYTES_MAX)
         app.on_response_prepare.append(_add_trace_id)
-        add_control_routes(app, self.state)
+        add_switches(app, self.state)
         app.router.add_route("*", "/{path:.*}", self._answer)
         return app
 
@@ -157,7 +105,7 @@ class MiniMaxSimulator:
         if answer is None:
             body = await self._perform(operation, call)
             answer = await _strike(fault, request) if fault.moment == "after" else None
-            answer = answer or _json_response(fault.change(body))
+            answer = answer or json_response(fault.change(body))
         _log.info("simulated_minimax_call", method=call.method, path=call.path, status=answer.status)
         return answer
 
@@ -180,29 +128,11 @@ class MiniMaxSimulator:
 
 
 async def _strike(fault: Fault, request: web.Request) -> web.Response | None:
-    """Stall, then give the fault's own answer; None if it has none and the call goes on."""
-    if fault.stall_seconds:
-        await asyncio.sleep(fault.stall_seconds)
-    if fault.reset:
-        _reset(request)
-        return web.Response()
-    if fault.http_status is not None:
-        return web.Response(status=fault.http_status, text=fault.content, content_type=fault.content_type)
-    if fault.error_code is not None:
-        return _json_response(fault.change(RefusalError(fault.error_code, fault.error_message).body()))
-    return None
-
-
-def _reset(request: web.Request) -> None:
-    """End the connection with RST: an abort alone sends a plain FIN."""
-    if request.transport is not None:
-        connection = request.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()
-
-
-def _json_response(body: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=encode(body), content_type="application/json")
+    """The fault's own answer after its stall; None if it has none and the call goes on."""
+    answer = await strike(fault, request)
+    if answer is None and fault.error_code is not None:
+        return json_response(fault.change(RefusalError(fault.error_code, fault.error_message).body()))
+    return answer
 
 
 async def _add_trace_id(_: web.Request, response: web.StreamResponse) -> None:

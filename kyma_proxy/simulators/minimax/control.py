@@ -11,14 +11,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from kyma_proxy.simulators.minimax.faults import ANY_PATH, Behaviour, Fault
-from kyma_proxy.simulators.minimax.replies import encode
+from kyma_proxy.simulators.control import add_control_routes, changed
+from kyma_proxy.simulators.faults import ANY_PATH
+from kyma_proxy.simulators.minimax.faults import Fault
 from kyma_proxy.simulators.minimax.routes import PATHS
 from kyma_proxy.simulators.minimax.state import State
 
@@ -38,44 +38,24 @@ def inject(state: State, fault: Fault) -> None:
     state.faults.add(fault)
 
 
-def add_control_routes(app: web.Application, state: State) -> None:
+def add_switches(app: web.Application, state: State) -> None:
     """Serve the switches of this state; what cannot be understood is 400 with the reason as text."""
 
-    async def change(request: web.Request) -> web.Response:
-        try:
-            _change(state, request.match_info["switch"], await request.read())
-        except (ValidationError, ValueError) as error:
-            return web.Response(status=400, text=str(error))
-        return _report(state)
+    def behave(body: bytes) -> None:
+        state.behaviour = changed(state.behaviour, body)
 
-    async def show(_: web.Request) -> web.Response:
-        return _report(state)
-
-    app.router.add_post("/_simulator/{switch:faults|behaviour|clock|reset}", change)
-    app.router.add_get("/_simulator/state", show)
-
-
-def _change(state: State, switch: str, body: bytes) -> None:
-    if switch == "faults":
-        inject(state, Fault.model_validate_json(body))
-    elif switch == "behaviour":
-        given = json.loads(body)
-        if not isinstance(given, dict):
-            raise ValueError("behaviour must be a JSON object")
-        state.behaviour = Behaviour.model_validate(state.behaviour.model_dump() | given)
-    elif switch == "clock":
-        state.advance(ClockMove.model_validate_json(body).advance_seconds)
-    else:
-        state.reset()
-
-
-def _report(state: State) -> web.Response:
-    state.drop_unused_voices()
-    return web.Response(body=encode(describe(state)), content_type="application/json")
+    switches = {
+        "faults": lambda body: inject(state, Fault.model_validate_json(body)),
+        "behaviour": behave,
+        "clock": lambda body: state.advance(ClockMove.model_validate_json(body).advance_seconds),
+        "reset": lambda _: state.reset(),
+    }
+    add_control_routes(app, switches, lambda: describe(state))
 
 
 def describe(state: State) -> dict[str, Any]:
     """The account as JSON: no uploads, no keys."""
+    state.drop_unused_voices()
     return {
         "now_seconds": state.now_seconds(),
         "behaviour": state.behaviour.model_dump(mode="json"),

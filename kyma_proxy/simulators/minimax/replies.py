@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,8 +67,3 @@ def base_resp(code: int, message: str) -> dict[str, Any]:
 def success(fields: Mapping[str, Any]) -> dict[str, Any]:
     """A successful reply with these fields."""
     return {**fields, "base_resp": base_resp(0, "success")}
-
-
-def encode(body: Mapping[str, Any]) -> bytes:
-    """Compact JSON in UTF-8; integers keep all their digits."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kyma_proxy.clock import utc_now
-from kyma_proxy.simulators.minimax.faults import Behaviour, FaultBook
+from kyma_proxy.simulators.faults import FaultBook
+from kyma_proxy.simulators.minimax.faults import Behaviour, Fault
 from kyma_proxy.simulators.minimax.replies import RefusalError
 
 FIRST_FILE_ID = 318207745120993412
@@ -79,7 +80,7 @@ class State:
     def __init__(self, behaviour: Behaviour) -> None:
         self.initial_behaviour = behaviour
         self.behaviour = behaviour
-        self.faults = FaultBook()
+        self.faults: FaultBook[Fault] = FaultBook()
         self.calls: deque[Call] = deque(maxlen=CALLS_MAX)
         self.files: dict[int, StoredFile] = {}
         self.voices: dict[str, Voice] = {}

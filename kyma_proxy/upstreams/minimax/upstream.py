@@ -16,7 +16,7 @@ from kyma_proxy.upstreams.transport import Transport
 from kyma_proxy.voices.provider import ProviderError, Recording
 
 CLEANUP_DELAYS_SECONDS = (0.5, 2.0, None)
-"""How long to wait after each attempt at deleting an upload; None ends the attempts. In all well below a drain."""
+"""How long to wait after each attempt at deleting an upload; None ends the attempts. Short: a drain waits for them."""
 
 _log = structlog.get_logger("kyma_proxy.upstreams.minimax")
 

@@ -107,6 +107,7 @@ def measure(data: memoryview) -> Measured:
     if first is None:
         raise unreadable("no sequence of MP3 frames was found in it")
     stream, size = _frame_at(data, first)
+    assert stream is not None
     declared = _read_header_frame(data[first : first + size])
     position = first if declared is None else first + size
     duration, frames = _walk(data, position)

@@ -48,11 +48,10 @@ def measure(data: memoryview) -> Measured:
         raise unreadable(f"its `fmt ` chunk says {audio.channels} channels at {audio.rate_hz} Hz")
     header = data[:header_end]
     if audio.codec == _MP3:
-        inner = [mp3.measure(part) for part in audio.parts if len(part)]
-        if not inner:
-            raise unreadable("it holds no audio")
-        duration = sum((part.duration for part in inner), Fraction(0))
-        return Measured(duration, f"{audio.rule}, {inner[0].rule}", header)
+        if len(audio.parts) > 1:
+            raise unreadable("its MP3 audio is in several `data` chunks")
+        inner = mp3.measure(audio.parts[0])
+        return Measured(inner.duration, f"{audio.rule}, {inner.rule}", header)
     return Measured(Fraction(_samples(audio), audio.rate_hz), audio.rule, header)
 
 

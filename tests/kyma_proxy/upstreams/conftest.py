@@ -7,12 +7,14 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from kyma_proxy.flow import Flow, RequestTarget
-from kyma_proxy.settings.models import UpstreamTimeouts
+from kyma_proxy.flow import Flow, Reply, RequestTarget
+from kyma_proxy.settings.models import ForwardUpstreamSettings, UpstreamTimeouts
+from kyma_proxy.upstreams.forward import ForwardUpstream
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -60,6 +62,24 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
+
+
+async def _read(reply: Reply) -> bytes:
+    if isinstance(reply.body, bytes):
+        return reply.body
+    try:
+        return b"".join([chunk async for chunk in reply.body])
+    finally:
+        await reply.body.aclose()
+
+
+def _answering(answer: bytes, heads: list[bytes]) -> Handler:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            heads.append(await _read_head(reader))
+            writer.write(answer)
+
+    return serve
 
 
 class Body:
@@ -123,7 +143,9 @@ async def origin() -> AsyncIterator[Callable[[Handler], Awaitable[Origin]]]:
 @pytest.fixture
 def wire() -> SimpleNamespace:
     """What tests do at either end of the wire."""
-    return SimpleNamespace(read_head=_read_head, reset=_reset, flow=_make_flow, body=Body)
+    return SimpleNamespace(
+        read_head=_read_head, read=_read, answering=_answering, reset=_reset, flow=_make_flow, body=Body
+    )
 
 
 @pytest.fixture
@@ -138,3 +160,20 @@ def refused_url() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+async def forward(quick: UpstreamTimeouts) -> AsyncIterator[Callable[..., Awaitable[ForwardUpstream]]]:
+    """Starts a forwarding upstream with short time limits."""
+    opened: list[ForwardUpstream] = []
+
+    async def start(base_url: str, **settings: Any) -> ForwardUpstream:
+        made = ForwardUpstreamSettings.model_validate({"base_url": base_url, "timeouts": quick, **settings})
+        upstream = ForwardUpstream("origin", made)
+        opened.append(upstream)
+        await upstream.start()
+        return upstream
+
+    yield start
+    for upstream in opened:
+        await upstream.stop()

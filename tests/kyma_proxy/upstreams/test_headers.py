@@ -32,7 +32,13 @@ def test_hop_by_hop_headers_and_those_that_connection_names_stay_behind() -> Non
 
 def test_order_spelling_and_repetition_are_kept() -> None:
     raw = ((b"x-B", b"1"), (b"X-a", b"2"), (b"X-b", b"3"), (b"Set-Cookie", b"a"), (b"set-cookie", b"b"))
-    assert list(end_to_end(raw).items()) == [("x-B", "1"), ("X-a", "2"), ("X-b", "3"), ("Set-Cookie", "a"), ("set-cookie", "b")]
+    assert list(end_to_end(raw).items()) == [
+        ("x-B", "1"),
+        ("X-a", "2"),
+        ("X-b", "3"),
+        ("Set-Cookie", "a"),
+        ("set-cookie", "b"),
+    ]
 
 
 def test_drop_is_asked_with_the_lower_case_name() -> None:
@@ -41,7 +47,10 @@ def test_drop_is_asked_with_the_lower_case_name() -> None:
 
 def test_bytes_of_any_encoding_come_out_as_they_went_in() -> None:
     headers = end_to_end(((b"X-Latin", b"caf\xe9"), (b"X-Utf8", "café".encode())))
-    assert serialize_head("GET / HTTP/1.1", headers) == b"GET / HTTP/1.1\r\nX-Latin: caf\xe9\r\nX-Utf8: caf\xc3\xa9\r\n\r\n"
+    assert (
+        serialize_head("GET / HTTP/1.1", headers)
+        == b"GET / HTTP/1.1\r\nX-Latin: caf\xe9\r\nX-Utf8: caf\xc3\xa9\r\n\r\n"
+    )
 
 
 @pytest.mark.parametrize("character", ["\r", "\n", "\0", "\x7f"])

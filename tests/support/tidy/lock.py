@@ -27,7 +27,7 @@ def lock_findings(lock: str, pyproject: Mapping[str, Any]) -> list[str]:
         for number, line in enumerate(lock.splitlines(), 1)
         if "://" in line or re.match(r"\s*-(?!-hash=)", line)
     ]
-    versions = {}
+    versions: dict[str, str] = {}
     for number, entry in _entries(lock):
         pin = _PIN.fullmatch(entry)
         if pin is None:

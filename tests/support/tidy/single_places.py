@@ -19,8 +19,8 @@ _DATE_NAMES = {f"{owner}.{verb}" for owner in ("datetime", "date") for verb in (
 class SinglePlace:
     """One thing done in one place: where, by which names it is seen, and what everyone else does instead.
 
-    A name matches a whole dotted expression or its end: `os.environ` matches itself, `create_task` matches
-    `loop.create_task`. A `keyword` is the name of an argument of any call.
+    A name matches any run of whole words in a dotted expression: `os.environ` matches `os.environ.get`, `create_task`
+    matches `loop.create_task`. A `keyword` is the name of an argument of any call.
     """
 
     home: str
@@ -103,4 +103,4 @@ def _resolved(name: str, aliases: dict[str, str]) -> str:
 
 
 def _matches(name: str, names: frozenset[str]) -> bool:
-    return any(name == known or name.endswith(f".{known}") for known in names)
+    return any(f".{known}." in f".{name}." for known in names)

@@ -7,6 +7,8 @@ states that only move forward.
 
 from alembic import op
 
+from kyma_proxy.database.migrate import run_script
+
 revision = "0001"
 down_revision = None
 
@@ -142,7 +144,7 @@ CREATE TABLE mints (
 def upgrade() -> None:
     """Create the books."""
     for part in (ACCOUNTS, LEDGER, VOICES):
-        op.get_bind().exec_driver_sql(part)
+        run_script(op.get_bind(), part)
 
 
 def downgrade() -> None:

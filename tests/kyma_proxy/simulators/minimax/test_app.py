@@ -147,6 +147,21 @@ async def test_stopping_does_not_wait_for_a_stalled_call(caller, simulator) -> N
         await stalled
 
 
+async def test_a_clone_that_stopping_cut_off_frees_its_id(caller, simulator, source) -> None:
+    simulator.behaviour = Behaviour(clone_seconds=60)
+    cut_off = asyncio.create_task(caller.clone(VOICE, source))
+    await simulator.wait_for_call(CLONE)
+    port = simulator.port
+    await simulator.stop()
+    with pytest.raises(aiohttp.ClientError):
+        await cut_off
+
+    simulator.behaviour = Behaviour()
+    await simulator.start(port=port)
+
+    assert (await caller.clone(VOICE, source))["base_resp"]["status_code"] == 0
+
+
 async def test_it_cannot_start_twice_nor_on_a_taken_port(simulator) -> None:
     with pytest.raises(RuntimeError, match="running already"):
         await simulator.start()

@@ -1,0 +1,84 @@
+"""The admin listener: health, readiness and metrics, never on the data plane."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+Readiness = Callable[[], Awaitable[tuple[bool, str]]]
+"""Says whether requests can be served, and why not."""
+
+_READINESS_SECONDS: Final = 5.0  # an orchestrator's probe would not wait longer
+_log = structlog.get_logger("kyma_proxy.server")
+
+
+class AdminListener:
+    """Serves `/healthz`, `/readyz` and `/metrics`; anything else is 404.
+
+    `readiness` is asked on every `/readyz`; when it raises or takes longer than five seconds the answer is 503.
+    """
+
+    def __init__(self, readiness: Readiness, registry: CollectorRegistry) -> None:
+        self._readiness = readiness
+        self._registry = registry
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port listened on; differs from the one asked for when that was 0."""
+        assert self._runner is not None, "the listener has not been started"
+        return int(self._runner.addresses[0][1])
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen. Raises OSError when the address is not to be had."""
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        self._runner = web.AppRunner(
+            application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0, keepalive_timeout=15.0
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop listening and end every connection. May be called again."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return _json(200, {"status": "ok"})
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(_READINESS_SECONDS):
+                ready, reason = await self._readiness()
+        except TimeoutError:
+            ready, reason = False, "the check took too long"
+        except Exception:  # noqa: BLE001 - a check that fails in any way means: not ready
+            _log.exception("readiness_check_failed")
+            ready, reason = False, "the check failed"
+        return _json(200 if ready else 503, {"ready": ready, "reason": reason})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _json(status: int, body: dict[str, object]) -> web.Response:
+    return web.Response(status=status, body=json.dumps(body).encode(), content_type="application/json")

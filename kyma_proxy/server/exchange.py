@@ -1,0 +1,199 @@
+"""One request from its complete head to its line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp.web import BaseRequest, StreamResponse
+
+from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
+from kyma_proxy.flow import ClientLeftError, EndReason, Flow, Reply
+from kyma_proxy.observe.requests import RequestObserver, RequestRecord
+from kyma_proxy.server.body import IncomingBody
+from kyma_proxy.server.connection import client_connected, reset
+from kyma_proxy.server.head import error_reply, sign
+from kyma_proxy.server.intake import loggable_path, read_request, request_id_of
+from kyma_proxy.server.occupancy import Occupancy
+from kyma_proxy.server.options import ListenerOptions
+from kyma_proxy.server.protocol import Connection, WrittenResponse
+from kyma_proxy.server.writer import ReplyWriter, SlowClientError, StreamBrokeOffError
+
+Handle = Callable[[Flow], Awaitable[Reply]]
+"""Whatever answers requests: the pipeline."""
+
+_log = structlog.get_logger("kyma_proxy.server")
+
+_REASONS: Final = {
+    ErrorCode.REQUEST_TIMEOUT: EndReason.TIMED_OUT,
+    ErrorCode.UPSTREAM_TIMEOUT: EndReason.TIMED_OUT,
+    ErrorCode.PROVIDER_ERROR: EndReason.UPSTREAM_FAILED,
+    ErrorCode.UPSTREAM_UNREACHABLE: EndReason.UPSTREAM_FAILED,
+    ErrorCode.UNAVAILABLE: EndReason.UNAVAILABLE,
+    ErrorCode.OWNERSHIP_WRITE_FAILED: EndReason.UNAVAILABLE,
+    ErrorCode.INTERNAL_ERROR: EndReason.PLUGIN_CRASHED,
+}
+
+
+def reason_of(error: GatewayError) -> EndReason:
+    """How a request that ended with this error has ended; what is not in the table is the client's making."""
+    return _REASONS.get(error.code, EndReason.REFUSED)
+
+
+class Exchanges:
+    """Serves the requests of one listener."""
+
+    def __init__(
+        self, handle: Handle, options: ListenerOptions, observer: RequestObserver, occupancy: Occupancy
+    ) -> None:
+        self.handle = handle
+        self.options = options
+        self.observer = observer
+        self.occupancy = occupancy
+
+    async def serve(self, request: BaseRequest) -> StreamResponse:
+        """Serve one request; aiohttp calls this."""
+        self.occupancy.request_begun()
+        try:
+            return await _Exchange(request, self).run()
+        finally:
+            self.occupancy.request_ended()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, request: BaseRequest, listener: Exchanges) -> None:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        self._request = request
+        self._connection = connection
+        self._listener = listener
+        self._flow: Flow | None = None
+        self._writer = ReplyWriter(request, connection, listener.options.send_timeout_seconds)
+        self._close = False
+        self._record = RequestRecord(request_id_of(request), request.method, loggable_path(request))
+
+    async def run(self) -> WrittenResponse:
+        """Answer the request, log it, and leave the connection ready for its next one or ended."""
+        started = monotonic_seconds()
+        self._listener.observer.started()
+        try:
+            reply = await self._answer()
+            if reply is not None:
+                await self._deliver(reply)
+        except asyncio.CancelledError:
+            gone = not client_connected(self._request)
+            self._record.reason = EndReason.CLIENT_LEFT if gone else EndReason.UNAVAILABLE
+            raise
+        finally:
+            self._log_end(monotonic_seconds() - started)
+        if reply is None:
+            # Nothing may be said, or nobody is there to hear it.
+            self._end_connection()
+        elif not self._body_arrived():
+            await self._connection.linger()
+        return WrittenResponse(keep_alive=not self._close)
+
+    async def _answer(self) -> Reply | None:
+        """The reply to send, or None where the connection ends without one."""
+        try:
+            self._flow = flow = read_request(self._request, self._record.request_id, self._listener.options)
+        except GatewayError as error:
+            return self._refuse(error, EndReason.MALFORMED)
+        try:
+            return await self._listener.handle(flow)
+        except GatewayError as error:
+            return self._refuse(error, reason_of(error))
+        except ClientLeftError:
+            self._record.reason = EndReason.CLIENT_LEFT
+        except OutcomeUnknownError:
+            self._record.reason = EndReason.OUTCOME_UNKNOWN
+        except Exception:  # noqa: BLE001 - whatever it is, the request fails closed; `_fail` logs it
+            return self._fail()
+        return None
+
+    def _refuse(self, error: GatewayError, reason: EndReason) -> Reply:
+        self._record.reason = reason
+        self._record.error_code = error.code.code
+        self._close = self._close or error.close_connection
+        return error_reply(error)
+
+    def _fail(self) -> Reply:
+        _log.exception("request_crashed", request_id=self._record.request_id)
+        error = GatewayError(ErrorCode.INTERNAL_ERROR, "The gateway failed on this request.")
+        return self._refuse(error, reason_of(error))
+
+    async def _deliver(self, reply: Reply) -> None:
+        try:
+            await self._write(reply)
+        finally:
+            await _close_stream(reply, self._record.request_id)
+
+    async def _write(self, reply: Reply) -> None:
+        """Write the reply; where that fails the connection is reset, so that no one takes a part for the whole."""
+        # The rest of a body that is still arriving would be read as the next request.
+        body_arrives = not self._body_arrived()
+        self._close |= body_arrives or not self._request.keep_alive or self._listener.occupancy.draining
+        sign(reply, self._record.request_id)
+        self._record.status = reply.status
+        try:
+            try:
+                framing = await self._writer.write(reply, self._close)
+            except ValueError:
+                failure = self._fail()
+                sign(failure, self._record.request_id)
+                self._record.status = failure.status
+                framing = await self._writer.write(failure, self._close)
+            self._close = framing.close
+            self._record.reason = self._record.reason or EndReason.COMPLETED
+        except ClientLeftError:
+            self._break_off(EndReason.CLIENT_LEFT)
+        except SlowClientError:
+            self._break_off(EndReason.TIMED_OUT)
+        except StreamBrokeOffError as error:
+            cause = error.__cause__ or error
+            _log.warning("reply_broke_off", request_id=self._record.request_id, cause=repr(cause))
+            self._break_off(reason_of(cause) if isinstance(cause, GatewayError) else EndReason.UPSTREAM_FAILED)
+        except asyncio.CancelledError:
+            reset(self._request.transport)
+            raise
+
+    def _break_off(self, reason: EndReason) -> None:
+        self._record.reason = reason
+        self._close = True
+        reset(self._request.transport)
+
+    def _end_connection(self) -> None:
+        self._close = True
+        if self._request.transport is not None:
+            self._request.transport.close()
+
+    def _body_arrived(self) -> bool:
+        return self._request.content.is_eof()
+
+    def _log_end(self, seconds: float) -> None:
+        record = self._record
+        record.duration_seconds = seconds
+        record.bytes_out = self._writer.bytes_out
+        if not self._writer.head_sent:
+            record.status = None
+        if self._flow is not None:
+            record.path = self._flow.path
+            record.identity = self._flow.identity
+            record.facts = self._flow.facts
+            assert isinstance(self._flow.body, IncomingBody)
+            record.bytes_in = self._flow.body.received_bytes
+        self._listener.observer.ended(record)
+
+
+async def _close_stream(reply: Reply, request_id: str) -> None:
+    if isinstance(reply.body, bytes):
+        return
+    try:
+        await reply.body.aclose()
+    except Exception:  # noqa: BLE001 - the answer is out; a clean-up that fails must not look like a fault of it
+        _log.exception("reply_failed_to_close", request_id=request_id)

@@ -1,0 +1,38 @@
+"""Configuration: the YAML file and the environment in, one frozen `Settings` or every problem with its position out."""
+
+from kyma_proxy.settings.environment import default_config_path, environment
+from kyma_proxy.settings.load import load_database_settings, load_settings
+from kyma_proxy.settings.models import (
+    DatabaseSettings,
+    ForwardUpstreamSettings,
+    HostPort,
+    MiniMaxUpstreamSettings,
+    PluginEntry,
+    RouteSettings,
+    ServerSettings,
+    Settings,
+    UpstreamSettings,
+    UpstreamTimeouts,
+)
+from kyma_proxy.settings.problems import ConfigError, Problem
+from kyma_proxy.settings.source import SourceMap
+
+__all__ = [
+    "ConfigError",
+    "DatabaseSettings",
+    "ForwardUpstreamSettings",
+    "HostPort",
+    "MiniMaxUpstreamSettings",
+    "PluginEntry",
+    "Problem",
+    "RouteSettings",
+    "ServerSettings",
+    "Settings",
+    "SourceMap",
+    "UpstreamSettings",
+    "UpstreamTimeouts",
+    "default_config_path",
+    "environment",
+    "load_database_settings",
+    "load_settings",
+]

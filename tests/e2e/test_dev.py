@@ -1,0 +1,123 @@
+"""`kyma-proxy dev`: one command, and every line that it prints works when pasted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from e2e.processes import Running, running
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+def printed_commands(lines: list[str]) -> list[str]:
+    """The indented lines to paste, continuation lines joined."""
+    text = re.sub(r" \\\n\s+", " ", "".join(lines))
+    return [line.strip() for line in text.splitlines() if re.match(r"  (\S*=\S+ )*(curl|\S*kyma-proxy) ", line)]
+
+
+async def paste(command: str) -> str:
+    """Run a printed line in a shell, where the user would."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=REPOSITORY
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, f"{command}: {err.decode()}"
+    return out.decode()
+
+
+def descendants(pid: int) -> set[int]:
+    """Every process below this one, and every process that runs in a session of its own but was started by it."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    found = {pid}
+    while grown := {child for child, parent in parents.items() if parent in found} - found:
+        found |= grown
+    return found - {pid}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def start(dev: Running) -> list[str]:
+    await dev.wait_for("Ctrl-C stops everything")
+    return printed_commands(dev.lines)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_every_printed_line_works_and_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    data_dir = tmp_path / "data"
+    options = ("--port", "0", "--admin-port", "0", "--data-dir", str(data_dir))
+    environ = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    async with running("dev", *options, environ=environ, cwd=REPOSITORY) as dev:
+        commands = await start(dev)
+        outputs = {command: await paste(command) for command in commands}
+        text = "\n".join(outputs.values())
+        voice = next(json.loads(out) for command, out in outputs.items() if "voice-clone" in command)
+        assert re.fullmatch(r"kyma_[0-9a-f]{16}", voice["voice_id"])
+        assert (voice["cost_usd"], voice["balance_usd"]) == (2.1, 22.9)
+        assert "22.9" in next(out for command, out in outputs.items() if "accounts show" in command)
+        assert voice["voice_id"] in next(out for command, out in outputs.items() if "voices list" in command)
+        assert "no problems" in next(out for command, out in outputs.items() if "ledger audit" in command)
+        assert "kyma_requests_total" in text
+        family = descendants(dev.process.pid)
+        postmaster = int((data_dir_of(data_dir) / "postmaster.pid").read_text().split()[0])
+        assert alive(postmaster)
+        assert await dev.end(signal.SIGINT) == 0
+        await gone({*family, postmaster})
+
+
+async def gone(pids: set[int]) -> None:
+    """Fails unless every process has ended within two seconds."""
+    async with asyncio.timeout(2):
+        while any(alive(pid) for pid in pids):
+            await asyncio.sleep(0.02)
+
+
+def data_dir_of(data_dir: Path) -> Path:
+    """Where the server's files are: below the data directory, or where it says they were put."""
+    found = list(data_dir.rglob("postmaster.pid"))
+    if found:
+        return found[0].parent
+    return Path((data_dir / "postgres" / "place").read_text().strip()) / "cluster"
+
+
+async def test_killing_it_takes_the_database_with_it(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    options = ("--port", "0", "--admin-port", "0", "--data-dir", str(data_dir))
+    async with running("dev", *options, cwd=REPOSITORY) as dev:
+        await start(dev)
+        postmaster = int((data_dir_of(data_dir) / "postmaster.pid").read_text().split()[0])
+        dev.process.kill()
+        await dev.process.wait()
+        async with asyncio.timeout(5):
+            while alive(postmaster):
+                await asyncio.sleep(0.02)
+
+
+async def test_accounts_are_kept_across_restarts(tmp_path: Path) -> None:
+    options = ("--port", "0", "--admin-port", "0", "--data-dir", str(tmp_path / "data"))
+    for count in (1, 2):
+        async with running("dev", *options, cwd=REPOSITORY) as dev:
+            commands = await start(dev)
+            audit = next(command for command in commands if "ledger audit" in command)
+            assert json.loads(await paste(f"{audit} --json"))["accounts"] == count
+            assert await dev.end(signal.SIGTERM) == 0

@@ -1,0 +1,89 @@
+"""Answers of every shape that was seen, and of shapes that nobody should send."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kyma_proxy.upstreams.minimax.errors import Fault
+from kyma_proxy.upstreams.minimax.wire import file_id_of, read_answer
+
+UPLOADED = (
+    b'{"file":{"file_id":318207745120993412,"bytes":412800,"created_at":1763800000,"filename":"ref.wav",'
+    b'"purpose":"voice_clone"},"base_resp":{"status_code":0,"status_msg":"success"}}'
+)
+
+
+def test_a_success_and_its_64_bit_file_id() -> None:
+    answer = read_answer(200, UPLOADED)
+    assert answer.meaning is None
+    assert file_id_of(answer.fields) == 318207745120993412
+
+
+def test_an_error_stands_under_http_200() -> None:
+    answer = read_answer(200, b'{"base_resp":{"status_code":1002,"status_msg":"rate limit exceeded(RPM)"}}')
+    assert answer.meaning is not None
+    assert (answer.code, answer.meaning.fault, answer.message) == (1002, Fault.CAPACITY, "rate limit exceeded(RPM)")
+
+
+def test_null_fields_are_no_obstacle() -> None:
+    answer = read_answer(200, b'{"data":null,"base_resp":{"status_code":2013,"status_msg":null}}')
+    assert (answer.code, answer.message) == (2013, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fault"),
+    [
+        (404, b"404 page not found", Fault.OPERATOR),
+        (502, b"<html><body>502 Bad Gateway</body></html>", Fault.UPSTREAM),
+        (200, b"<html>", Fault.UPSTREAM),
+        (200, b"", Fault.UPSTREAM),
+        (200, b"[]", Fault.UPSTREAM),
+        (200, b"{}", Fault.UPSTREAM),
+        (200, b"null", Fault.UPSTREAM),
+        (200, b'{"base_resp":null}', Fault.UPSTREAM),
+        (200, b'{"base_resp":{"status_code":"0"}}', Fault.UPSTREAM),
+        (200, b'{"base_resp":{"status_code":false}}', Fault.UPSTREAM),
+        (200, b"\xff\xfe\x00", Fault.UPSTREAM),
+        (200, b"[" * 100_000, Fault.UPSTREAM),
+        (200, b'{"a":' + b"9" * 5000 + b"}", Fault.UPSTREAM),
+        (500, b'{"base_resp":{"status_code":0,"status_msg":"success"}}', Fault.UPSTREAM),
+    ],
+)
+def test_what_is_not_an_envelope_is_a_failure(status: int, body: bytes, fault: Fault) -> None:
+    answer = read_answer(status, body)
+    assert answer.meaning is not None
+    assert (answer.code, answer.meaning.fault) == (None, fault)
+
+
+@pytest.mark.parametrize(
+    ("status", "http_code", "fault"),
+    [
+        (401, "401", Fault.OPERATOR),
+        (429, "429", Fault.CAPACITY),
+        (500, "500", Fault.UPSTREAM),
+        (200, "429", Fault.CAPACITY),
+        (200, "nonsense", Fault.UPSTREAM),
+        (200, None, Fault.UPSTREAM),
+    ],
+)
+def test_the_shape_of_the_other_surfaces(status: int, http_code: str | None, fault: Fault) -> None:
+    error = {"type": "some_error", "message": "why", "http_code": http_code}
+    answer = read_answer(status, json.dumps({"type": "error", "error": error, "request_id": "r"}).encode())
+    assert answer.meaning is not None
+    assert (answer.meaning.fault, answer.message) == (fault, "why")
+
+
+def test_messages_are_cut_and_stay_on_one_line() -> None:
+    body = json.dumps({"base_resp": {"status_code": 1000, "status_msg": "a\r\nb\x1b[31m" + "c" * 5000}}).encode()
+    message = read_answer(200, body).message
+    assert message.startswith("a  b [31mc")
+    assert len(message) <= 300
+
+
+@pytest.mark.parametrize(
+    "file", [None, 7, {}, {"file_id": None}, {"file_id": "12"}, {"file_id": True}, {"file_id": 1.5}]
+)
+def test_a_file_id_that_is_none(file: object) -> None:
+    assert file_id_of({"file": file}) is None

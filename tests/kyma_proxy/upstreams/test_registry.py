@@ -1,0 +1,33 @@
+"""The adapter in the configuration decides the class."""
+
+from __future__ import annotations
+
+import pytest
+
+from kyma_proxy.settings.models import ForwardUpstreamSettings, MiniMaxUpstreamSettings
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.base import Upstream
+from kyma_proxy.upstreams.forward import ForwardUpstream
+from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
+from kyma_proxy.upstreams.registry import build_upstream
+from kyma_proxy.voices.provider import VoiceProvider
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "expected", "makes_voices"),
+    [
+        (ForwardUpstreamSettings, {"adapter": "forward"}, ForwardUpstream, False),
+        (MiniMaxUpstreamSettings, {"adapter": "minimax", "api_key": "sk-api-x"}, MiniMaxUpstream, True),
+    ],
+)
+def test_each_adapter_has_its_class(
+    model: type[ForwardUpstreamSettings] | type[MiniMaxUpstreamSettings],
+    values: dict[str, str],
+    expected: type[Upstream],
+    makes_voices: bool,
+) -> None:
+    settings = model.model_validate({"base_url": "https://upstream.test", **values})
+    upstream = build_upstream("one", settings, Tasks())
+    assert type(upstream) is expected
+    assert upstream.name == "one"
+    assert isinstance(upstream, VoiceProvider) is makes_voices

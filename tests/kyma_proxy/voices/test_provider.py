@@ -1,0 +1,24 @@
+"""What a provider must be."""
+
+from kyma_proxy.voices.provider import ProviderError, Recording, VoiceProvider
+
+
+class _Provider:
+    name = "p"
+    provider_account = "a"
+
+    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+        return None
+
+    async def delete_voice(self, voice_id: str) -> None:
+        return None
+
+
+def test_what_has_the_methods_is_a_provider_and_nothing_else_is() -> None:
+    assert isinstance(_Provider(), VoiceProvider)
+    assert not isinstance(object(), VoiceProvider)
+
+
+def test_an_error_is_final_and_known_unless_it_says_otherwise() -> None:
+    error = ProviderError("no")
+    assert (error.code, error.should_retry, error.outcome_known) == (None, False, True)

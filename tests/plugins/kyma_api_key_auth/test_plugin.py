@@ -1,0 +1,63 @@
+"""Key → account, or 401."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from multidict import CIMultiDict
+
+from kyma_api_key_auth.config import ApiKeyAuthConfig
+from kyma_api_key_auth.plugin import ApiKeyAuth
+from kyma_proxy.api import ErrorCode, Flow, GatewayError, Identity, Reply, Services
+from kyma_proxy.testing.flows import make_flow
+
+ADA = Identity("acct_ada", "key_1")
+
+
+class _Keys:
+    async def identify(self, api_key: str) -> Identity | None:
+        if api_key == "ky-down":
+            raise GatewayError(ErrorCode.UNAVAILABLE, "away")
+        return ADA if api_key == "ky-good" else None
+
+
+@pytest.fixture
+def plugin() -> ApiKeyAuth:
+    return ApiKeyAuth(ApiKeyAuthConfig(), cast(Services, SimpleNamespace(keys=_Keys())))
+
+
+async def _proceed(_flow: Flow) -> Reply:
+    return Reply(200)
+
+
+async def _refusal(plugin: ApiKeyAuth, headers: Any) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await plugin.handle(make_flow(headers=headers), _proceed)
+    return caught.value
+
+
+@pytest.mark.parametrize("value", ["Bearer ky-good", "bearer ky-good", "BEARER  ky-good "])
+async def test_a_good_key_names_the_account(plugin: ApiKeyAuth, value: str) -> None:
+    flow = make_flow(headers={"Authorization": value})
+    assert (await plugin.handle(flow, _proceed)).status == 200
+    assert flow.identity == ADA
+
+
+@pytest.mark.parametrize("value", ["Bearer ky-bad", "Basic a3k6", "ky-good", "", "Bearer", "Bearer ky-good extra"])
+async def test_everything_else_is_401(plugin: ApiKeyAuth, value: str) -> None:
+    error = await _refusal(plugin, {"Authorization": value})
+    assert error.code is ErrorCode.AUTH_ERROR
+    assert error.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_no_key_is_401(plugin: ApiKeyAuth) -> None:
+    assert (await _refusal(plugin, {})).code is ErrorCode.AUTH_ERROR
+
+
+async def test_two_authorization_headers_are_not_guessed_between(plugin: ApiKeyAuth) -> None:
+    headers = CIMultiDict([("Authorization", "Bearer ky-good"), ("authorization", "Bearer ky-bad")])
+    assert (await _refusal(plugin, headers)).code is ErrorCode.AUTH_ERROR
+
+
+async def test_a_database_that_is_away_is_never_401(plugin: ApiKeyAuth) -> None:
+    assert (await _refusal(plugin, {"Authorization": "Bearer ky-down"})).code is ErrorCode.UNAVAILABLE
