@@ -14,7 +14,7 @@ ASKED := $(if $(filter-out file,$(origin PYTHON)),$(shell "$(PYTHON)" -c '$(VERS
 FITS := grep -qF "$(CURDIR)/$(VENV)" $(VENV)/pyvenv.cfg && \
 	$(BIN)/python -c 'import sys; sys.exit(sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))' "$(ASKED)"
 
-.PHONY: dev test lint bench lock clean
+.PHONY: dev test lint bench docs lock clean
 ifneq ($(shell ($(FITS)) 2>/dev/null && echo fits),fits)
 .PHONY: $(READY)
 endif
@@ -32,6 +32,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/clone_cost.py
+
+# The reference pages, from the code.
+docs: $(READY)
+	$(BIN)/python docs/generate.py
 
 # Everything is locked by hash, the build backend too, so nothing is resolved a second time. What was interrupted
 # leaves its mark, and the next run starts from an empty .venv.

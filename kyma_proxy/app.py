@@ -26,7 +26,8 @@ from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.services import Services
 from kyma_proxy.settings import ServerSettings, Settings
 from kyma_proxy.tasks import Tasks
-from kyma_proxy.upstreams.base import Upstream, build_upstream
+from kyma_proxy.upstreams.base import Upstream
+from kyma_proxy.upstreams.registry import build_upstream
 from kyma_proxy.voices.minting import Minting
 from kyma_proxy.voices.provider import VoiceProvider
 
@@ -42,9 +43,7 @@ class Application:
         self.metrics = Metrics()
         self.tasks = Tasks()
         self.gateway = Gateway()
-        self.data = DataListener(
-            self.gateway.handle, _listener_options(settings.server), RequestObserver(self.metrics)
-        )
+        self.data = DataListener(self.gateway.handle, _listener_options(settings.server), RequestObserver(self.metrics))
         self.admin = AdminListener(self._readiness, self.metrics.registry)
         self._plugins = plugins
         self._migrate = migrate

@@ -45,7 +45,7 @@ def usd_number(micros: int) -> float:
 
 def _price(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError('a price is a decimal string: write it in quotes, such as "2.10"')  # noqa: TRY004
+        raise ValueError('a price is a decimal string: write it in quotes, such as "2.10"')
     micros = parse_usd(value)
     if micros < 0:
         raise ValueError("a price cannot be negative")

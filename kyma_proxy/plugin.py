@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class PluginConfig(BaseModel):
     """Base of a plugin's config: strict, frozen, unknown keys are errors. Give every field a description."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)

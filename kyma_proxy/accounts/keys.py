@@ -78,7 +78,5 @@ async def list_keys(connection: Connection, account_id: str) -> Sequence[ApiKeyR
 async def revoke_key(connection: Connection, key_id: str) -> bool:
     """Revoke a key in every process; revoking it again changes nothing. False if there is no such key."""
     known = await connection.fetchval("SELECT true FROM api_keys WHERE key_id = $1", key_id)
-    await connection.execute(
-        "UPDATE api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL", key_id
-    )
+    await connection.execute("UPDATE api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL", key_id)
     return known is not None

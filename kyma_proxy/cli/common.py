@@ -42,7 +42,7 @@ class Failure(click.ClickException):
     exit_code = 1
 
 
-class BadConfig(click.ClickException):  # noqa: N818
+class BadConfig(click.ClickException):
     """The configuration has problems: one line each on stderr, exit 2."""
 
     exit_code = 2
@@ -55,7 +55,7 @@ class BadConfig(click.ClickException):  # noqa: N818
         click.echo(self.message, file=file, err=True)
 
 
-class Usd(click.ParamType):
+class Usd(click.ParamType[int]):
     """An amount in dollars, zero or more, no finer than a micro-dollar; its value is micro-dollars."""
 
     name = "USD"

@@ -64,7 +64,8 @@ def routes(config_path: Path, as_json: bool) -> None:
     for endpoint in laid_out.endpoints.values():
         for method, members in endpoint.members.items():
             chain = [settings.plugins[each].use for each in members]
-            rows.append({"path": endpoint.path, "methods": [method], "plugins": chain, "models": None, "upstream": None})
+            row = {"path": endpoint.path, "methods": [method], "plugins": chain, "models": None, "upstream": None}
+            rows.append(row)
     for route in settings.routes:
         rows.append(
             {

@@ -39,9 +39,7 @@ class DevOptions:
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--admin-port", type=click.IntRange(0, 65535), default=9090, show_default=True)
-@click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(".kyma"), show_default=True
-)
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(".kyma"), show_default=True)
 @config_option
 @runs_async
 async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> None:

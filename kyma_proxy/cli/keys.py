@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -31,7 +32,7 @@ def keys() -> None:
 @runs_async
 async def create(account_id: str, from_stdin: bool, config_path: Path, as_json: bool) -> None:
     """Make a key. It is shown once and stored only as a hash."""
-    api_key = click.get_text_stream("stdin").read().strip() if from_stdin else new_api_key()
+    api_key = sys.stdin.read().strip() if from_stdin else new_api_key()
     if not is_plausible(api_key):
         raise click.UsageError("the key on stdin must be one line of visible ASCII, at most 512 characters")
     try:

@@ -18,7 +18,9 @@ port_option = click.option("--port", type=click.IntRange(0, 65535), required=Tru
 class Simulator(Protocol):
     """What both simulators are."""
 
-    base_url: str
+    @property
+    def base_url(self) -> str:
+        """Where it listens."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,31 +48,20 @@ async def list_(account_id: str | None, config_path: Path, as_json: bool) -> Non
 @config_option
 @json_option
 @runs_async
-async def adopt(
-    *,
-    voice_id: str | None,
-    account_id: str | None,
-    csv_path: Path | None,
-    upstream: str,
-    provider_account: str,
-    config_path: Path,
-    as_json: bool,
-) -> None:
+async def adopt(voice_id: str | None, account_id: str | None, csv_path: Path | None, **values: Any) -> None:
     """Put voices that exist already on file for an account."""
     wanted = _wanted(voice_id, account_id, csv_path)
-    origin = Origin(upstream, provider_account)
+    origin = Origin(values["upstream"], values["provider_account"])
 
     async def write(connection: Connection) -> None:
         for each_voice, each_account, name in wanted:
             await _adopt_one(connection, each_voice, each_account, name, origin)
 
-    await transact(config_path, write)
-    emit({"adopted": len(wanted)}, as_json=as_json)
+    await transact(values["config_path"], write)
+    emit({"adopted": len(wanted)}, as_json=values["as_json"])
 
 
-async def _adopt_one(
-    connection: Connection, voice_id: str, account_id: str, name: str | None, origin: Origin
-) -> None:
+async def _adopt_one(connection: Connection, voice_id: str, account_id: str, name: str | None, origin: Origin) -> None:
     try:
         await registry.adopt(connection, voice_id, account_id, name, origin)
     except VoiceTakenError as error:

@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 from kyma_proxy.database.binaries import Binaries
-from kyma_proxy.database.placement import EmbeddedError, Place, give, write_private
+from kyma_proxy.database.placement import Place, give
+from kyma_proxy.database.private import EmbeddedError, write_private
 
 SUPERUSER = "kyma"
 DATABASE = "kyma"
@@ -71,7 +72,7 @@ def make_cluster(place: Place, binaries: Binaries, lock: int) -> None:
     try:
         _run_initdb(place, binaries, lock, _Scratch(partial, password_file, password))
         own_cluster(place, partial)
-        write_private(place.home / "password", password)
+        write_private(place.password, password)
         partial.rename(place.cluster)
     finally:
         password_file.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ left. So gateways and commands may share a data directory and come and go in any
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import shutil
@@ -28,7 +27,16 @@ from kyma_proxy.database.cluster import (
     own_cluster,
     server_command,
 )
-from kyma_proxy.database.placement import EmbeddedError
+from kyma_proxy.database.placement import Place
+from kyma_proxy.database.private import (
+    EmbeddedError,
+    is_free,
+    is_shared,
+    open_lock,
+    read_private,
+    try_exclusive,
+    try_shared,
+)
 from kyma_proxy.database.target import DatabaseTarget
 
 __all__ = ["EmbeddedError", "EmbeddedPostgres"]
@@ -47,29 +55,37 @@ class EmbeddedPostgres:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir.absolute()
-        self._home: Path | None = None
+        self._place: Place | None = None
         self._holding: int | None = None
 
     def __repr__(self) -> str:
         return f"EmbeddedPostgres({self._data_dir}, {'stopped' if self._holding is None else 'held'})"
+
+    @property
+    def folder(self) -> Path:
+        """Where the server's files lie: in the data directory, or outside it (see placement.py). Known once started."""
+        if self._place is None:
+            raise EmbeddedError("the embedded database was not started")
+        return self._place.folder
 
     async def start(self) -> DatabaseTarget:
         """Join the running server or start one, and return how to connect. Starting twice is harmless.
 
         The first start makes the cluster. Raises EmbeddedError with a message that says what to do.
         """
-        self._home = placement.make_home(self._data_dir)
         try:
             async with asyncio.timeout(_START_SECONDS):
+                place = await _find_place(self._data_dir)
+                self._place = place
                 if self._holding is None:
-                    self._holding = await _hold(self._home / "holders.lock")
-                return await self._reach(self._home)
+                    self._holding = await _locked(place.holders, exclusive=False)
+                return await _reach(place)
         except BaseException as error:
             self._let_go()
             if isinstance(error, TimeoutError):
                 raise EmbeddedError(
-                    f"the embedded database did not answer within {_START_SECONDS:.0f} s:"
-                    f" see {self._home / 'server.log'}"
+                    f"the embedded database in {self._data_dir} did not answer within {_START_SECONDS:.0f} s:"
+                    " see its server.log"
                 ) from error
             raise
 
@@ -78,66 +94,91 @@ class EmbeddedPostgres:
 
         Raises EmbeddedError if that fails or we were stopped, TimeoutError if it does not answer in time.
         """
-        if self._home is None or self._holding is None:
+        if self._place is None or self._holding is None:
             raise EmbeddedError("the embedded database was stopped")
         async with asyncio.timeout(_START_SECONDS):
-            await self._reach(self._home)
+            await _reach(self._place)
 
     async def stop(self) -> None:
         """Leave the server. If nobody else uses it, returns when it has really gone. Stopping twice is harmless."""
-        if self._home is None or self._holding is None:
+        if self._place is None or self._holding is None:
             return
         self._let_go()
         try:
             async with asyncio.timeout(_STOP_SECONDS):
-                while not _is_free(self._home / "server.lock") and not _is_shared(self._home / "holders.lock"):  # noqa: ASYNC110
+                while not is_free(self._place.server) and not is_shared(self._place.holders):  # noqa: ASYNC110
                     # No event tells of another process's lock.
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            _log.error("embedded_database_still_stopping", log=str(self._home / "server.log"))
+            _log.error("embedded_database_still_stopping", log=str(self._place.log))
 
     def _let_go(self) -> None:
         if self._holding is not None:
             os.close(self._holding)
             self._holding = None
 
-    async def _reach(self, home: Path) -> DatabaseTarget:
-        """A target that answers. Whoever gets the server lock starts the server; the others wait for it."""
-        while True:
-            target = _recorded_target(home)
-            if target is not None and await _answers(target):
-                return target
-            lock = _open_lock(home / "server.lock")
-            try:
-                if _try_lock(lock, fcntl.LOCK_EX):
-                    await asyncio.to_thread(_bring_up, home, os.dup(lock))
-            finally:
-                os.close(lock)
+
+async def _find_place(data_dir: Path) -> Place:
+    """Where the server's files lie; made on first use, by one process at a time."""
+    home = placement.make_home(data_dir)
+    lock = await _locked(home / "place.lock", exclusive=True)
+    try:
+        return placement.locate(home)
+    except OSError as error:
+        raise EmbeddedError(f"the embedded database cannot be set up in {home}: {error}") from error
+    finally:
+        os.close(lock)
+
+
+async def _locked(path: Path, *, exclusive: bool) -> int:
+    """A descriptor that has the lock; the holders' lock cannot be had while a keeper stops the server."""
+    descriptor = open_lock(path)
+    attempt = try_exclusive if exclusive else try_shared
+    try:
+        while not attempt(descriptor):  # noqa: ASYNC110  # no event tells of another process's lock
             await asyncio.sleep(_POLL_SECONDS)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
-def _bring_up(home: Path, lock: int) -> None:
+async def _reach(place: Place) -> DatabaseTarget:
+    """A target that answers. Whoever gets the server lock starts the server; the others wait for it."""
+    while True:
+        target = _target(place)
+        if target is not None and await _answers(target):
+            return target
+        lock = open_lock(place.server)
+        try:
+            if try_exclusive(lock):
+                await asyncio.to_thread(_bring_up, place, os.dup(lock))
+        finally:
+            os.close(lock)
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _bring_up(place: Place, lock: int) -> None:
     """Start the server, after making its cluster if there is none. Owns and closes `lock`, which is locked."""
     try:
-        place = placement.locate(home)
         chosen = choose_binaries(place.cluster, find_binaries())
         binaries = placement.reachable_binaries(chosen, place)
         if not place.cluster.exists():
             make_cluster(place, binaries, lock)
         own_cluster(place, place.cluster)
-        socket_folder = placement.socket_folder(place)
+        folder = placement.make_socket_folder(place)
         order = {
-            "command": server_command(place, binaries, socket_folder),
+            "command": server_command(place, binaries, folder),
             "cluster": str(place.cluster),
-            "holders": str(home / "holders.lock"),
+            "holders": str(place.holders),
             "lock": lock,
-            "log": str(home / "server.log"),
+            "log": str(place.log),
             "user": None if place.user is None else [place.user.uid, place.user.gid],
-            "scratch": str(socket_folder) if placement.is_temporary(socket_folder, place) else None,
+            "scratch": None if place.folder in folder.parents else str(folder),
         }
         _start_keeper(order, lock)
     except (OSError, shutil.Error) as error:
-        raise EmbeddedError(f"the embedded database cannot be set up in {home}: {error}") from error
+        raise EmbeddedError(f"the embedded database cannot be set up in {place.folder}: {error}") from error
     finally:
         os.close(lock)
 
@@ -158,16 +199,13 @@ def _start_keeper(order: dict[str, object], lock: int) -> None:
         raise EmbeddedError(ran.stdout.strip())
 
 
-def _recorded_target(home: Path) -> DatabaseTarget | None:
-    """How to connect, as the process that started the server wrote it down."""
-    try:
-        folder = (home / "socket").read_text("utf-8")
-        password = (home / "password").read_text("utf-8")
-    except FileNotFoundError:
+def _target(place: Place) -> DatabaseTarget | None:
+    """How to connect, as far as somebody has made the cluster and its socket."""
+    folder = placement.socket_folder(place)
+    password = read_private(place.password)
+    if folder is None or password is None:
         return None
-    except OSError as error:
-        raise EmbeddedError(f"cannot read {error.filename}: it belongs to whoever made the books") from error
-    return DatabaseTarget.from_socket(folder, user=SUPERUSER, password=password, database=DATABASE)
+    return DatabaseTarget.from_socket(str(folder), user=SUPERUSER, password=password, database=DATABASE)
 
 
 async def _answers(target: DatabaseTarget) -> bool:
@@ -196,50 +234,3 @@ async def _make_database(target: DatabaseTarget) -> None:
         _log.debug("embedded_database_made_by_another")
     finally:
         await connection.close(timeout=_CONNECT_SECONDS)
-
-
-async def _hold(path: Path) -> int:
-    """A shared lock on the file, once no keeper is busy stopping the server; the descriptor is the lock."""
-    descriptor = _open_lock(path)
-    try:
-        while not _try_lock(descriptor, fcntl.LOCK_SH):  # noqa: ASYNC110  # no event tells of another process's lock
-            await asyncio.sleep(_POLL_SECONDS)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _open_lock(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise EmbeddedError(f"cannot open {path} ({error.strerror}): is the data directory yours?") from error
-    placement.belong_to_folder(descriptor, path.parent)
-    return descriptor
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_free(path: Path) -> bool:
-    """Whether nobody has the lock."""
-    descriptor = _open_lock(path)
-    try:
-        return _try_lock(descriptor, fcntl.LOCK_EX)
-    finally:
-        os.close(descriptor)
-
-
-def _is_shared(path: Path) -> bool:
-    """Whether somebody holds a shared lock; neither free nor exclusive."""
-    descriptor = _open_lock(path)
-    try:
-        return not _try_lock(descriptor, fcntl.LOCK_EX) and _try_lock(descriptor, fcntl.LOCK_SH)
-    finally:
-        os.close(descriptor)

@@ -79,6 +79,12 @@ class ChangeFeed:
             await asyncio.wait([task])
 
     async def _run(self, tried: asyncio.Event) -> None:
+        try:
+            await self._listen_for_ever(tried)
+        finally:
+            tried.set()
+
+    async def _listen_for_ever(self, tried: asyncio.Event) -> None:
         pause_seconds = _BACK_OFF_FIRST_SECONDS
         while True:
             try:

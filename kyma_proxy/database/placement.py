@@ -2,8 +2,8 @@
 
 An ordinary user's server runs as that user and keeps everything in `<data_dir>/postgres`. PostgreSQL refuses to run as
 root, so root's server runs as a user id of its own, one that no account has. Its id is the group of our folders, which
-lets it pass and nobody else. Where it cannot pass (under root's home, a `mktemp -d`), cluster, socket and a copy of the
-programs lie in a folder under /var/lib, and `<data_dir>/postgres/place` records which.
+lets it pass and nobody else. Where it cannot pass (under root's home, a `mktemp -d`), everything, with a copy of the
+programs, lies in a folder under /var/lib instead, and `<data_dir>/postgres/place` records which.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kyma_proxy.database.binaries import Binaries
+from kyma_proxy.database.private import EmbeddedError, read_private, write_private
 
 # Ids that systemd's table of user ids leaves to nobody; the account databases are asked all the same.
 _OWN_IDS = range(60706, 61184)
@@ -25,10 +26,6 @@ _STORES = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108  # both survive a r
 # sun_path has 108 bytes on Linux and 104 elsewhere, one of them for the final zero.
 _SOCKET_PATH_MAX_BYTES = 103
 _SOCKET_NAME = ".s.PGSQL.5432"
-
-
-class EmbeddedError(Exception):
-    """The embedded server cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +38,8 @@ class ServerUser:
 
 @dataclass(frozen=True)
 class Place:
-    """The folders of one embedded server.
+    """The folder with everything of one embedded server; `user` is None when the server runs as ourselves."""
 
-    `home` holds locks, password and log and belongs to whoever runs the gateway. `folder` holds the cluster and the
-    copied programs. `user` is None when the server runs as ourselves.
-    """
-
-    home: Path
     folder: Path
     user: ServerUser | None
 
@@ -55,6 +47,26 @@ class Place:
     def cluster(self) -> Path:
         """PostgreSQL's data directory."""
         return self.folder / "cluster"
+
+    @property
+    def password(self) -> Path:
+        """The file with the password of the one database user."""
+        return self.folder / "password"
+
+    @property
+    def holders(self) -> Path:
+        """The lock file that every user of the server shares."""
+        return self.folder / "holders.lock"
+
+    @property
+    def server(self) -> Path:
+        """The lock file that server and keeper have while anything of them is left."""
+        return self.folder / "server.lock"
+
+    @property
+    def log(self) -> Path:
+        """What the server says; at most two files of a megabyte."""
+        return self.folder / "server.log"
 
 
 def make_home(data_dir: Path) -> Path:
@@ -87,39 +99,40 @@ def make_home(data_dir: Path) -> Path:
 
 
 def locate(home: Path) -> Place:
-    """Where cluster and programs of `home` lie; a place outside is made and recorded if root's server needs one.
+    """Where the server of `home` has its files; a place outside is made and recorded if root's server needs one.
 
-    Call it with the server lock held. Raises EmbeddedError if a recorded place is gone or cannot be entered.
+    Call it alone, under a lock. Raises EmbeddedError if a recorded place is gone, or the one here cannot be reached.
     """
     user = server_user(home)
     if user is None:
-        return Place(home, home, None)
+        return Place(home, None)
     record = home / "place"
-    if record.exists():
-        folder = Path(record.read_text("utf-8"))
+    recorded = read_private(record)
+    if recorded is not None:
+        folder = Path(recorded)
         if not folder.is_dir():
             raise EmbeddedError(
                 f"the books were kept in {folder}, which is gone: bring it back,"
                 f" or remove {home} to begin with empty books"
             )
-    elif can_enter(home, user):
-        folder = home
-    elif (home / "cluster").exists():
+        return Place(folder, server_user(folder))
+    if can_enter(home, user):
+        return Place(home, user)
+    if (home / "cluster").exists():
         raise EmbeddedError(
-            f"the database server (uid {user.uid}) can no longer reach {home}: let others pass the folders above it"
-            " (chmod o+x), or set database.url"
+            f"the database server (uid {user.uid}) can no longer reach {home}:"
+            " let others pass the folders above it (chmod o+x), or set database.url"
         )
-    else:
-        folder = _make_place(user)
-        write_private(record, str(folder))
-    return Place(home, folder, user)
+    folder = _make_outside(user)
+    write_private(record, str(folder))
+    return Place(folder, user)
 
 
-def server_user(home: Path) -> ServerUser | None:
-    """Whom the server of `home` runs as: None for ourselves, or an unprivileged user if we are root."""
+def server_user(folder: Path) -> ServerUser | None:
+    """Whom the server of our folder runs as: None for ourselves, or an unprivileged user if we are root."""
     if os.geteuid() != 0:
         return None
-    found = home.stat()
+    found = folder.stat()
     # Root may look into a data directory that an ordinary user made: the server stays that user's.
     return ServerUser(found.st_uid or found.st_gid, found.st_gid)
 
@@ -151,48 +164,34 @@ def reachable_binaries(binaries: Binaries, place: Place) -> Binaries:
     return binaries.copy_to(copy)
 
 
-def socket_folder(place: Place) -> Path:
-    """A folder for the server's socket that only its user can enter, with a path short enough for a socket.
-
-    Call it with the server lock held; `home/socket` records it for those who join.
-    """
-    record = place.home / "socket"
-    if record.exists() and _is_private(found := Path(record.read_text("utf-8")), place.user):
-        return found
+def socket_folder(place: Place) -> Path | None:
+    """The folder of the server's socket, or None if none was made yet."""
     folder = place.folder / "run"
     if _fits(folder):
+        return folder
+    # The record names the place it is for: that of a copied data directory is about somebody else's server.
+    about, _, recorded = (read_private(place.folder / "socket") or "").partition("\n")
+    return Path(recorded) if about == str(place.folder) else None
+
+
+def make_socket_folder(place: Place) -> Path:
+    """A folder for the server's socket that only its user can enter, with a path short enough for a socket.
+
+    Call it with the server lock held.
+    """
+    folder = socket_folder(place)
+    if folder is not None and _is_private(folder, place.user):
+        return folder
+    inside = place.folder / "run"
+    if _fits(inside):
+        folder = inside
         folder.mkdir(mode=0o700, exist_ok=True)
     else:
         folder = Path(tempfile.mkdtemp(prefix="kyma-", dir=_short_base(place.user)))
+        write_private(place.folder / "socket", f"{place.folder}\n{folder}")
     give(folder, place.user)
     folder.chmod(0o700)
-    write_private(record, str(folder))
     return folder
-
-
-def is_temporary(folder: Path, place: Place) -> bool:
-    """Whether a socket folder lies outside the place, so that it goes when the server goes."""
-    return place.folder not in folder.parents
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, readable by the owner of its folder only."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        belong_to_folder(file.fileno(), path.parent)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def belong_to_folder(descriptor: int, folder: Path) -> None:
-    """Let a file that root made in an ordinary user's folder belong to that user."""
-    owner = folder.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def give(path: Path, user: ServerUser | None) -> None:
@@ -216,20 +215,17 @@ def _open_to_server(data_dir: Path, home: Path, made_data_dir: bool) -> None:
 
 
 def _unused_id() -> int:
+    users = {account.pw_uid for account in pwd.getpwall()}
+    groups = {group.gr_gid for group in grp.getgrall()}
     for candidate in _OWN_IDS:
-        try:
-            pwd.getpwuid(candidate)
-        except KeyError:
-            try:
-                grp.getgrgid(candidate)
-            except KeyError:
-                return candidate
+        if candidate not in users and candidate not in groups:
+            return candidate
     raise EmbeddedError(
         "no user id is left for the embedded database server: run as an ordinary user, or set database.url"
     )
 
 
-def _make_place(user: ServerUser) -> Path:
+def _make_outside(user: ServerUser) -> Path:
     for base in (*_STORES, Path(tempfile.gettempdir())):
         if base.is_dir() and os.access(base, os.W_OK) and can_enter(base, user):
             folder = Path(tempfile.mkdtemp(prefix="kyma-proxy-", dir=base))
@@ -237,8 +233,8 @@ def _make_place(user: ServerUser) -> Path:
             folder.chmod(0o710)
             return folder
     raise EmbeddedError(
-        f"no folder is left that the database server (uid {user.uid}) can reach: choose a database.data_dir that others"
-        " may pass through, or set database.url"
+        f"no folder is left that the database server (uid {user.uid}) can reach:"
+        " choose a database.data_dir that others may pass through, or set database.url"
     )
 
 

@@ -42,7 +42,7 @@ class _Link:
                 flow.body.narrow(self._body_max_bytes)
             reply = await self._plugin.handle(flow, self._proceed)
             if not isinstance(reply, Reply):
-                raise TypeError(f"handle() returned {type(reply).__name__}, not a Reply")  # noqa: TRY301
+                raise TypeError(f"handle() returned {type(reply).__name__}, not a Reply")
         except GatewayError:
             flow.facts.setdefault("plugin", self._plugin.name)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from kyma_proxy.pipeline.paths import canonical_path
 from kyma_proxy.plugin import Endpoint, Plugin, PluginConfig, WhereverNeeded
@@ -17,7 +18,7 @@ class PluginLoadError(Exception):
     """A listed plugin cannot be imported, or is not what a plugin must be. The message says which and why."""
 
 
-class InstalledPlugins(Mapping[str, type[Plugin]]):
+class InstalledPlugins(Mapping[str, type[Plugin[Any]]]):
     """Every installed plugin by name; each is imported when it is first asked for, never before.
 
     Looking one up raises KeyError when it is not installed and PluginLoadError when it is broken.
@@ -25,9 +26,9 @@ class InstalledPlugins(Mapping[str, type[Plugin]]):
 
     def __init__(self, found: Mapping[str, EntryPoint] | None = None) -> None:
         self._found = {each.name: each for each in entry_points(group=GROUP)} if found is None else dict(found)
-        self._loaded: dict[str, type[Plugin]] = {}
+        self._loaded: dict[str, type[Plugin[Any]]] = {}
 
-    def __getitem__(self, name: str) -> type[Plugin]:
+    def __getitem__(self, name: str) -> type[Plugin[Any]]:
         if name not in self._loaded:
             self._loaded[name] = _load(self._found[name])
         return self._loaded[name]
@@ -39,7 +40,7 @@ class InstalledPlugins(Mapping[str, type[Plugin]]):
         return len(self._found)
 
 
-def _load(entry: EntryPoint) -> type[Plugin]:
+def _load(entry: EntryPoint) -> type[Plugin[Any]]:
     try:
         loaded = entry.load()
     except Exception as error:
@@ -47,7 +48,7 @@ def _load(entry: EntryPoint) -> type[Plugin]:
     fault = _fault(entry.name, loaded)
     if fault is not None:
         raise PluginLoadError(f"plugin {entry.name!r} ({entry.value}) {fault}")
-    plugin: type[Plugin] = loaded
+    plugin: type[Plugin[Any]] = loaded
     return plugin
 
 

@@ -1,12 +1,13 @@
-"""Which plugins stand around which endpoint, in which order: decided from classes alone, so `check` can do it offline."""
+"""Which plugins stand around which endpoint, in which order: from classes alone, so `check` can do it offline."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
-from kyma_proxy.plugin import Plugin, WhereverNeeded
+from kyma_proxy.plugin import Endpoint, Plugin, WhereverNeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Plan:
     unmet: tuple[UnmetNeed, ...]
 
 
-def plan(plugins: Sequence[type[Plugin]]) -> Plan:
+def plan(plugins: Sequence[type[Plugin[Any]]]) -> Plan:
     """Lay out the chains for a list of plugins in YAML order, first is outermost."""
     served: dict[str, set[str]] = {}
     for plugin in plugins:
@@ -54,11 +55,11 @@ def plan(plugins: Sequence[type[Plugin]]) -> Plan:
     return Plan(MappingProxyType(endpoints), tuple(unmet))
 
 
-def _own_endpoints(plugin: type[Plugin]) -> tuple[object, ...]:
+def _own_endpoints(plugin: type[Plugin[Any]]) -> tuple[Endpoint, ...]:
     return () if isinstance(plugin.endpoints, WhereverNeeded) else plugin.endpoints
 
 
-def _members(plugins: Sequence[type[Plugin]], path: str, method: str) -> tuple[int, ...]:
+def _members(plugins: Sequence[type[Plugin[Any]]], path: str, method: str) -> tuple[int, ...]:
     """Walk from the innermost plugin outwards: what inner ones need decides which providers join."""
     positions: list[int] = []
     needed: set[str] = set()
@@ -74,7 +75,7 @@ def _members(plugins: Sequence[type[Plugin]], path: str, method: str) -> tuple[i
     return tuple(reversed(positions))
 
 
-def _unmet(plugins: Sequence[type[Plugin]], positions: Sequence[int], path: str) -> Sequence[UnmetNeed]:
+def _unmet(plugins: Sequence[type[Plugin[Any]]], positions: Sequence[int], path: str) -> Sequence[UnmetNeed]:
     provided: set[str] = set()
     unmet = []
     for position in positions:

@@ -10,20 +10,19 @@ from typing import Any
 
 import structlog
 
-from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.pipeline.chain import compile_chain
 from kyma_proxy.pipeline.gateway import Guard, Snapshot, forward
 from kyma_proxy.pipeline.plan import Plan, plan
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.plugin import Plugin
 from kyma_proxy.services import Services
-from kyma_proxy.settings import ConfigError, Problem, Settings
+from kyma_proxy.settings import ConfigError, Settings
 from kyma_proxy.upstreams.base import Upstream
 
 _log = structlog.get_logger("kyma_proxy.pipeline")
 
 
-def check_plan(settings: Settings, registry: Mapping[str, type[Plugin]]) -> Plan:
+def check_plan(settings: Settings, registry: Mapping[str, type[Plugin[Any]]]) -> Plan:
     """The plan of the listed plugins. Raises ConfigError, with positions, for an order that breaks a need."""
     laid_out = plan([registry[entry.use] for entry in settings.plugins])
     if laid_out.unmet:
@@ -42,7 +41,7 @@ class PluginRunner:
     async def start(
         self,
         settings: Settings,
-        registry: Mapping[str, type[Plugin]],
+        registry: Mapping[str, type[Plugin[Any]]],
         services: Services,
         upstreams: Mapping[str, Upstream],
     ) -> Snapshot:
@@ -83,5 +82,5 @@ def _compile(
 async def _stop(plugin: Plugin[Any]) -> None:
     try:
         await plugin.stop()
-    except Exception:
+    except Exception:  # noqa: BLE001  # the others must be stopped all the same
         _log.exception("plugin_failed_to_stop", plugin=plugin.name)

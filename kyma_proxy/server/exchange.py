@@ -73,6 +73,7 @@ class _Exchange:
         self._connection = connection
         self._listener = listener
         self._flow: Flow | None = None
+        self._body: IncomingBody | None = None
         self._writer = ReplyWriter(request, connection, listener.options.send_timeout_seconds)
         self._close = False
         self._record = RequestRecord(request_id_of(request), request.method, loggable_path(request))
@@ -96,7 +97,8 @@ class _Exchange:
             self._end_connection()
         elif not self._body_arrived():
             await self._connection.linger()
-        return WrittenResponse(keep_alive=not self._close)
+        # Draining may have begun after the head went out without `Connection: close`.
+        return WrittenResponse(keep_alive=not self._close and not self._listener.occupancy.draining)
 
     async def _answer(self) -> Reply | None:
         """The reply to send, or None where the connection ends without one."""
@@ -104,6 +106,9 @@ class _Exchange:
             self._flow = flow = read_request(self._request, self._record.request_id, self._listener.options)
         except GatewayError as error:
             return self._refuse(error, EndReason.MALFORMED)
+        # Kept here too: a plugin may give the flow another body.
+        assert isinstance(flow.body, IncomingBody)
+        self._body = flow.body
         try:
             return await self._listener.handle(flow)
         except GatewayError as error:
@@ -181,12 +186,12 @@ class _Exchange:
         record.bytes_out = self._writer.bytes_out
         if not self._writer.head_sent:
             record.status = None
+        if self._body is not None:
+            record.bytes_in = self._body.received_bytes
         if self._flow is not None:
             record.path = self._flow.path
             record.identity = self._flow.identity
             record.facts = self._flow.facts
-            assert isinstance(self._flow.body, IncomingBody)
-            record.bytes_in = self._flow.body.received_bytes
         self._listener.observer.ended(record)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import structlog
 from aiohttp import HttpVersion11, StreamReader
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
@@ -22,6 +23,8 @@ from kyma_proxy.server.options import ListenerOptions
 
 # While draining, a connection that is in the middle of a head gets this long to complete it.
 _DRAIN_HEAD_SECONDS: Final = 5.0
+
+_log = structlog.get_logger("kyma_proxy.server")
 
 
 class WrittenResponse(StreamResponse):
@@ -51,7 +54,9 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_discard_bytes",
+        "_drain_head_seconds",
         "_head_begun",
+        "_head_seconds",
         "_head_timer",
         "_lingering",
         "_observer",
@@ -76,6 +81,8 @@ class Connection(RequestHandler):
             read_bufsize=options.read_buffer_bytes,
         )
         self._options = options
+        self._head_seconds = options.head_timeout_seconds
+        self._drain_head_seconds = min(_DRAIN_HEAD_SECONDS, options.head_timeout_seconds)
         self._observer = server.observer
         self._occupancy = server.occupancy
         self._head_timer: asyncio.TimerHandle | None = None
@@ -102,7 +109,7 @@ class Connection(RequestHandler):
         """asyncio: the client connected."""
         super().connection_made(transport)
         self._occupancy.opened(self)
-        self._start_head_timer(self._options.head_timeout_seconds)
+        self._start_head_timer(self._drain_head_seconds if self._occupancy.draining else self._head_seconds)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes arrived."""
@@ -119,7 +126,7 @@ class Connection(RequestHandler):
         elif data and self.waiting:
             self._head_begun = True
             if self._head_timer is None:
-                self._start_head_timer(self._options.head_timeout_seconds)
+                self._start_head_timer(self._head_seconds)
 
     def eof_received(self) -> None:
         """asyncio: the client closed its half; the transport is then closed, a half-close counts as leaving."""
@@ -144,6 +151,7 @@ class Connection(RequestHandler):
     ) -> StreamResponse:
         """aiohttp: the parser gave up (status 400), or a fault escaped the request handler."""
         if status >= 500 or request.writer.output_size > 0:
+            _log.error("connection_failed", exc_info=exc)
             raise ConnectionError("nothing more can be said on this connection") from exc
         return _MalformedResponse(self, _malformed(exc, self._options))
 
@@ -177,7 +185,7 @@ class Connection(RequestHandler):
         if not self.waiting:
             return
         if self._head_begun:
-            self._start_head_timer(min(_DRAIN_HEAD_SECONDS, self._options.head_timeout_seconds))
+            self._start_head_timer(self._drain_head_seconds)
         else:
             self.force_close()
 
@@ -196,7 +204,7 @@ class Connection(RequestHandler):
     def _head_timed_out(self) -> None:
         self._head_timer = None
         if self._head_begun:
-            message = f"The request's head was not complete after {self._options.head_timeout_seconds:g} seconds."
+            message = f"The request's head was not complete after {self._head_seconds:g} seconds."
             self._write_refusal(GatewayError(ErrorCode.REQUEST_TIMEOUT, message), EndReason.TIMED_OUT)
         self.force_close()
 

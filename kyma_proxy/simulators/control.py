@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from kyma_proxy.simulators.replies import json_response
+
 Switch = Callable[[bytes], None]
 """Takes the body of a POST; raises ValueError with the reason if it means nothing."""
 
@@ -44,13 +46,3 @@ def changed(model: ModelT, body: bytes) -> ModelT:
     if not isinstance(given, dict):
         raise ValueError("the body must be a JSON object")  # noqa: TRY004
     return model.model_validate(model.model_dump() | given)
-
-
-def json_response(body: Mapping[str, Any], *, status: int = 200) -> web.Response:
-    """Compact JSON in UTF-8; integers keep all their digits."""
-    return web.Response(status=status, body=encode(body), content_type="application/json")
-
-
-def encode(body: Mapping[str, Any]) -> bytes:
-    """Compact JSON in UTF-8; integers keep all their digits."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

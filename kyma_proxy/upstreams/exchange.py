@@ -86,8 +86,9 @@ class Exchange:
             self._clock.reschedule(now + self.request.first_byte_seconds)
 
     def abort(self) -> None:
-        """Cut the connection, with whatever is still to be written to it."""
-        if isinstance(self._transport, asyncio.WriteTransport):
+        """Cut the connection, with whatever is still to be written to it; nothing happens if it has ended."""
+        ended = self._closed is None or self._closed.done()  # asyncio's abort fails on a transport that has ended
+        if isinstance(self._transport, asyncio.WriteTransport) and not ended:
             self._transport.abort()
 
     def source_failure(self) -> Exception | None:

@@ -26,7 +26,7 @@ from kyma_proxy.money import format_usd
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import registry, replies
 from kyma_proxy.voices.provider import ProviderError, VoiceProvider
-from kyma_proxy.voices.registry import Origin, VoiceKind
+from kyma_proxy.voices.registry import NewVoice, Origin, VoiceKind
 
 _log = structlog.get_logger("kyma_proxy.voices")
 
@@ -73,8 +73,10 @@ class _Mint:
     hold_id: str
 
     @property
-    def origin(self) -> Origin:
-        return Origin(self.order.provider.name, self.order.provider.provider_account)
+    def voice(self) -> NewVoice:
+        order = self.order
+        origin = Origin(order.provider.name, order.provider.provider_account)
+        return NewVoice(self.voice_id, order.account_id, order.name, order.kind, origin)
 
 
 class _NoLongerPendingError(Exception):
@@ -125,9 +127,7 @@ class Minting:
         order = mint.order
 
         async def write(connection: Connection) -> None:
-            await registry.add_pending(
-                connection, mint.voice_id, order.account_id, order.name, order.kind, mint.origin
-            )
+            await registry.add_pending(connection, mint.voice)
             await holds.hold(connection, order.account_id, mint.hold_id, order.price_micros, order.kind)
             await connection.execute(
                 "INSERT INTO mints (account_id, voice_id, hold_id) VALUES ($1, $2, $3)",
@@ -178,7 +178,7 @@ class Minting:
                 _log.warning("mint_ended_elsewhere", voice_id=mint.voice_id)
                 in_doubt = False
                 break
-            except Exception:
+            except Exception:  # noqa: BLE001  # whatever it is, the money must be given back
                 _log.exception("mint_cannot_complete", voice_id=mint.voice_id, in_doubt=in_doubt)
                 if not in_doubt:
                     break
@@ -214,9 +214,7 @@ class Minting:
         order = mint.order
 
         async def write(connection: Connection) -> bool:
-            failed = await registry.burn(
-                connection, mint.voice_id, order.account_id, order.name, order.kind, mint.origin
-            )
+            failed = await registry.burn(connection, mint.voice)
             return failed and await holds.void(connection, order.account_id, mint.hold_id)
 
         pause = self._patience.retry_seconds
@@ -244,4 +242,4 @@ class Minting:
                 pause = min(pause * 2, 5)
             else:
                 return
-        _log.error("voice_left_at_provider", voice_id=mint.voice_id, upstream=mint.origin.upstream)
+        _log.error("voice_left_at_provider", voice_id=mint.voice_id, upstream=mint.order.provider.name)

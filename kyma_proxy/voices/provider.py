@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing_extensions import Buffer
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from typing_extensions import Buffer
 
 
 class ProviderError(Exception):

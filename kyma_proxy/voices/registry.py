@@ -37,14 +37,28 @@ class Origin:
     provider_account: str
 
 
-async def add_pending(
-    connection: Connection, voice_id: str, account_id: str, name: str | None, kind: VoiceKind, origin: Origin
-) -> None:
+@dataclass(frozen=True, slots=True)
+class NewVoice:
+    """A voice that is about to be made."""
+
+    voice_id: str
+    account_id: str
+    name: str | None
+    kind: VoiceKind
+    origin: Origin
+
+    def columns(self) -> tuple[str | None, ...]:
+        """Values for voice_id, account_id, name, kind, upstream and provider_account."""
+        own = (self.voice_id, self.account_id, self.name, self.kind)
+        return (*own, self.origin.upstream, self.origin.provider_account)
+
+
+async def add_pending(connection: Connection, voice: NewVoice) -> None:
     """Write the owner of a voice before the provider hears its id."""
     await connection.execute(
         "INSERT INTO voices (voice_id, account_id, name, status, kind, upstream, provider_account)"
         " VALUES ($1, $2, $3, 'pending', $4, $5, $6)",
-        *(voice_id, account_id, name, kind, origin.upstream, origin.provider_account),
+        *voice.columns(),
     )
 
 
@@ -58,9 +72,7 @@ async def fail(connection: Connection, voice_id: str) -> bool:
     return await _move(connection, voice_id, "pending", "failed")
 
 
-async def burn(
-    connection: Connection, voice_id: str, account_id: str, name: str | None, kind: VoiceKind, origin: Origin
-) -> bool:
+async def burn(connection: Connection, voice: NewVoice) -> bool:
     """Make sure that a voice whose first write may or may not have arrived never comes to be.
 
     Writes it as failed, or moves it from pending to failed. The insert waits for a transaction that is still writing
@@ -71,7 +83,7 @@ async def burn(
         " VALUES ($1, $2, $3, 'failed', $4, $5, $6)"
         " ON CONFLICT (voice_id) DO UPDATE SET status = 'failed', status_since = now()"
         " WHERE voices.status = 'pending' RETURNING voice_id",
-        *(voice_id, account_id, name, kind, origin.upstream, origin.provider_account),
+        *voice.columns(),
     )
     return row is not None
 

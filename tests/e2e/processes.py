@@ -29,7 +29,9 @@ class Ran:
         return json.loads(self.out)
 
 
-async def run(*arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: str = "") -> Ran:
+async def run(
+    *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: str = ""
+) -> Ran:
     """Run `kyma-proxy ARGUMENTS` to its end, at most a minute."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND,

@@ -329,9 +329,7 @@ async def test_one_upload_more_than_allowed_is_503(make_world: Any) -> None:
         yield b"--b--\r\n"
 
     headers = {"Authorization": f"Bearer {world.api_key}", "Content-Type": "multipart/form-data; boundary=b"}
-    first = asyncio.get_running_loop().create_task(
-        world.request("POST", CLONE_PATH, data=slow(), headers=headers)
-    )
+    first = asyncio.get_running_loop().create_task(world.request("POST", CLONE_PATH, data=slow(), headers=headers))
     await started.wait()
     await asyncio.sleep(0.1)
     second = await world.clone(sample_recording())

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-
 from e2e.conftest import database_url
 from e2e.processes import run, running
+
 from kyma_proxy.database.pool import DatabaseTarget
 
 PYPROJECT = """

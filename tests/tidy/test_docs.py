@@ -20,6 +20,7 @@ class _Inner(BaseModel):
 class _Outer(BaseModel):
     max_bytes: int = Field(description="how much")
     inner: dict[str, _Inner | None] = Field(description="more")
+    position: int = Field(default=0, exclude=True, description="no key of the file")
 
 
 @click.group()

@@ -13,7 +13,7 @@ from tidy.words import forbidden_words
         "# TO" + "DO: later",
         "x = 1  # FIX" + "ME",
         "good enough for" + " now",
-        "raise NotImplemented" + "Error",
+        "not implemented" + " yet",
         "data: " + "/ro" + "ot/kyma",
         '"/ho' + 'me/user/kyma"',
         "cd (/wor" + "k/main)",

@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from kyma_proxy.simulators.control import json_response
 from kyma_proxy.simulators.faults import strike
 from kyma_proxy.simulators.minimax.control import add_switches, inject
 from kyma_proxy.simulators.minimax.faults import Behaviour, Fault
@@ -17,6 +16,7 @@ from kyma_proxy.simulators.minimax.replies import RefusalError
 from kyma_proxy.simulators.minimax.requests import JSON_BYTES_MAX, read_call
 from kyma_proxy.simulators.minimax.routes import OPERATIONS, Operation
 from kyma_proxy.simulators.minimax.state import Call, State, StoredFile, Voice
+from kyma_proxy.simulators.replies import json_response
 from kyma_proxy.simulators.server import SimulatorServer
 
 DEFAULT_API_KEY = "sk-api-simulated"

@@ -81,7 +81,7 @@ class MiniMaxClient:
         fields = {"file_id": file_id, "purpose": CLONE_PURPOSE}
         await self._post("/v1/files/delete", fields, self._short_call_seconds)
 
-    async def _post(self, path: str, fields: Mapping[str, str | int], first_byte_seconds: float) -> Answer:
+    async def _post(self, path: str, fields: Mapping[str, object], first_byte_seconds: float) -> Answer:
         body = json.dumps(fields, separators=(",", ":")).encode()
         headers = self._headers("application/json", len(body))
         return await self._call(path, headers, BytesPayload(body), first_byte_seconds)

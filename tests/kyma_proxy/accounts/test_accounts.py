@@ -23,7 +23,7 @@ async def test_an_account_may_open_without_credit(database: Database) -> None:
 
 @pytest.mark.parametrize(("name", "credit"), [("", 0), ("a\0b", 0), ("x" * 201, 0), ("Ada", -1)])
 async def test_what_cannot_be_an_account_is_refused(database: Database, name: str, credit: int) -> None:
-    with pytest.raises(ValueError, match="account|credit"):
+    with pytest.raises(ValueError, match=r"account|credit"):
         await database.transact(lambda connection: open_account(connection, name, credit, "test"))
     assert not await database.transact(list_accounts)
 

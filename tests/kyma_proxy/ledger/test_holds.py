@@ -92,8 +92,10 @@ async def test_the_schema_itself_refuses_what_the_code_must_not_do(database: Dat
         "UPDATE entries SET amount_micros = 1",
         "DELETE FROM entries",
         "TRUNCATE entries",
-        "INSERT INTO entries (account_id, debit_account, credit_account, amount_micros, kind, hold_id, actor)"
-        " SELECT account_id, account_id, 'house:revenue', amount_micros, 'charge', hold_id, 'test' FROM holds",
+        (
+            "INSERT INTO entries (account_id, debit_account, credit_account, amount_micros, kind, hold_id, actor)"
+            " SELECT account_id, account_id, 'house:revenue', amount_micros, 'charge', hold_id, 'test' FROM holds"
+        ),
     ):
         with pytest.raises(asyncpg.PostgresError):
             await database.execute(statement)

@@ -25,8 +25,7 @@ class _Scripted(Plugin[PluginConfig]):
         self._handle = handle
 
     async def handle(self, flow: Flow, proceed: Proceed) -> Reply:
-        result = await self._handle(flow, proceed)
-        return result  # type: ignore[no-any-return]
+        return await self._handle(flow, proceed)  # type: ignore[no-any-return]
 
 
 async def _terminal(_flow: Flow) -> Reply:

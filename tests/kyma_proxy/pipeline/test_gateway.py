@@ -62,7 +62,14 @@ def flow_to(method: str, raw_path: str, headers: dict[str, str] | None = None) -
 
 @pytest.mark.parametrize(
     "raw_path",
-    [CLONE, f"{CLONE}/", "/v1//audio/voice-clone", "/v1/audio/voice%2Dclone", f"{CLONE};a=1", "/%761/audio/voice-clone"],
+    [
+        CLONE,
+        f"{CLONE}/",
+        "/v1//audio/voice-clone",
+        "/v1/audio/voice%2Dclone",
+        f"{CLONE};a=1",
+        "/%761/audio/voice-clone",
+    ],
 )
 async def test_every_spelling_of_a_guarded_path_meets_its_guard(
     gateway: Gateway, origin: _Origin, raw_path: str

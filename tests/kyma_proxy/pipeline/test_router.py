@@ -6,7 +6,9 @@ from kyma_proxy.pipeline.router import Router
 from kyma_proxy.settings import RouteSettings
 
 
-def route(path: str, upstream: str, methods: tuple[str, ...] | None = None, models: tuple[str, ...] | None = None) -> RouteSettings:
+def route(
+    path: str, upstream: str, methods: tuple[str, ...] | None = None, models: tuple[str, ...] | None = None
+) -> RouteSettings:
     return RouteSettings(path=path, methods=methods, models=models, upstream=upstream)
 
 

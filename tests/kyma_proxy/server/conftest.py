@@ -76,11 +76,11 @@ class Client:
             return await self.reader.readexactly(int(headers["Content-Length"]))
         if headers.get("Transfer-Encoding") != "chunked":
             return await self.reader.read()
-        body = b""
+        body = bytearray()
         while size := int(await self.reader.readline(), 16):
             body += (await self.reader.readexactly(size + 2))[:-2]
         assert await self.reader.readline() == b"\r\n"
-        return body
+        return bytes(body)
 
     async def rest(self) -> bytes:
         """Everything until the server closes; raises ConnectionResetError on a reset."""

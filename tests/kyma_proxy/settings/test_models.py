@@ -65,7 +65,13 @@ def test_every_field_says_what_it_is_for() -> None:
 
 def test_no_form_of_the_settings_shows_a_secret() -> None:
     value = settings()
-    forms = [repr(value), str(value), value.model_dump_json(), repr(value.model_dump()), str(value.model_dump(mode="json"))]
+    forms = [
+        repr(value),
+        str(value),
+        value.model_dump_json(),
+        repr(value.model_dump()),
+        str(value.model_dump(mode="json")),
+    ]
     forms += [repr(vars(value)), f"{value}", repr(copy.copy(value))]
     assert all("https://kymaapi.com" in form for form in forms)
     assert [form for form in forms if SECRET in form] == []

@@ -41,7 +41,8 @@ class Origin:
         assert self._server is not None
         self._server.close()
         for writer in self._writers:
-            writer.transport.abort()
+            if not writer.is_closing() or writer.transport.get_write_buffer_size():
+                writer.transport.abort()
         await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -210,7 +210,9 @@ async def test_a_commit_whose_answer_was_lost_is_read_back(stage: Stage, fault: 
     await stage.require_exact_books()
 
 
-@pytest.mark.parametrize(("fault", "balance", "status"), [("lost", 2 * PRICE, "active"), ("unsent", 3 * PRICE, "failed")])
+@pytest.mark.parametrize(
+    ("fault", "balance", "status"), [("lost", 2 * PRICE, "active"), ("unsent", 3 * PRICE, "failed")]
+)
 async def test_a_commit_that_stays_in_doubt_is_answered_with_silence(
     stage: Stage, fault: str, balance: int, status: str
 ) -> None:

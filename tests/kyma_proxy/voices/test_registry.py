@@ -7,7 +7,7 @@ from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.accounts.keys import UnknownAccountError
 from kyma_proxy.database.pool import Database
 from kyma_proxy.voices import registry
-from kyma_proxy.voices.registry import Origin, VoiceTakenError
+from kyma_proxy.voices.registry import NewVoice, Origin, VoiceTakenError
 
 VOICE = "kyma_0123456789abcdef"
 ORIGIN = Origin("minimax", "default")
@@ -20,7 +20,7 @@ async def account_id(database: Database) -> str:
 
 async def add(database: Database, account_id: str) -> None:
     await database.transact(
-        lambda connection: registry.add_pending(connection, VOICE, account_id, "n", "clone", ORIGIN)
+        lambda connection: registry.add_pending(connection, NewVoice(VOICE, account_id, "n", "clone", ORIGIN))
     )
 
 
@@ -61,7 +61,7 @@ async def test_burning_stops_what_is_not_yet_active(
     if before == "active":
         await database.transact(lambda connection: registry.activate(connection, VOICE))
     done = await database.transact(
-        lambda connection: registry.burn(connection, VOICE, account_id, None, "clone", ORIGIN)
+        lambda connection: registry.burn(connection, NewVoice(VOICE, account_id, None, "clone", ORIGIN))
     )
     assert done is burnt
     assert await status(database) == ("failed" if burnt else "active")

@@ -10,7 +10,7 @@ from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.flow import Reply
 from kyma_proxy.ledger import holds
 from kyma_proxy.voices import registry, replies
-from kyma_proxy.voices.registry import Origin
+from kyma_proxy.voices.registry import NewVoice, Origin
 
 
 @pytest.fixture
@@ -18,7 +18,9 @@ async def mint(database: Database) -> tuple[str, str]:
     opened = await database.transact(lambda connection: open_account(connection, "Ada", 10, "test"))
 
     async def write(connection: Connection) -> None:
-        await registry.add_pending(connection, "kyma_a", opened.account_id, None, "clone", Origin("minimax", "default"))
+        await registry.add_pending(
+            connection, NewVoice("kyma_a", opened.account_id, None, "clone", Origin("minimax", "default"))
+        )
         await holds.hold(connection, opened.account_id, "hold_a", 1, "clone")
         await connection.execute(
             "INSERT INTO mints (account_id, voice_id, hold_id) VALUES ($1, 'kyma_a', 'hold_a')", opened.account_id

@@ -73,13 +73,16 @@ def undescribed_fields(models: Iterable[type[BaseModel]]) -> list[str]:
 
 
 def unmentioned_fields(models: Iterable[type[BaseModel]], docs: str, where: str) -> list[str]:
-    """Findings for config fields that the documentation `docs`, the file `where`, does not set as code."""
+    """Findings for config fields that the documentation `docs`, the file `where`, does not set as code.
+
+    A field that is excluded from a dump is the program's own and no key of the file.
+    """
     code = code_in(docs)
     return [
         f"{where}:1: name the field `{name}` of {model.__qualname__}"
         for model in models
-        for name in model.model_fields
-        if not re.search(rf"(?<![\w-]){name}(?![\w-])", code)
+        for name, field in model.model_fields.items()
+        if not field.exclude and not re.search(rf"(?<![\w-]){name}(?![\w-])", code)
     ]
 
 

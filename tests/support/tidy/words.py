@@ -7,9 +7,7 @@ from collections.abc import Mapping
 
 # A class of one letter keeps each pattern from matching the line that defines it.
 FORBIDDEN = {
-    r"\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b|\bfor no[w]\b|[Nn]ot implemented ye[t]|\bNotImplementedErro[r]\b": (
-        "finish it or leave it out"
-    ),
+    r"\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b|\bfor no[w]\b|[Nn]ot implemented ye[t]": ("finish it or leave it out"),
     r"(?<![\w/.~:}$-])/(?:wor[k]|roo[t]|hom[e]|User[s])/": "a path of one machine; use a path from the repository",
     r"\b[Ii]ssue(?:s|\ number)? #?\d|/tmp/brie[f]|\bsub-?agen[t]|\b[Tt]his sessio[n]\b|\bshared/referenc[e]\b"
     r"|\b(?:Claud[e]|ChatGP[T]|Anthropi[c]|Copilo[t])\b|[Cc]o-[Aa]uthored-[Bb]y": (

@@ -1,4 +1,5 @@
-from kyma_proxy.simulators.minimax.replies import RefusalError, encode, invalid_params, success
+from kyma_proxy.simulators.minimax.replies import RefusalError, invalid_params, success
+from kyma_proxy.simulators.replies import encode
 
 
 def test_a_throttled_reply_is_the_74_bytes_that_were_recorded(fixture_bytes) -> None:

@@ -1,0 +1,146 @@
+"""Writes `docs/configuration.md` and `docs/errors.md` from the code, so that they cannot disagree with it.
+
+Run `make docs` after changing a setting or the table of errors; a test compares the files with what this would write.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from kyma_proxy.errors import ErrorCode
+from kyma_proxy.pipeline.loader import InstalledPlugins
+from kyma_proxy.settings import (
+    DatabaseSettings,
+    ForwardUpstreamSettings,
+    MiniMaxUpstreamSettings,
+    RouteSettings,
+    ServerSettings,
+    UpstreamTimeouts,
+)
+
+DOCS = Path(__file__).parent
+SHIPPED_PLUGINS = ("api_key_auth", "voice_clone")
+
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("`server`", ServerSettings),
+    ("`database`", DatabaseSettings),
+    ("`upstreams.NAME` with `adapter: minimax`", MiniMaxUpstreamSettings),
+    ("`upstreams.NAME` with `adapter: forward`", ForwardUpstreamSettings),
+    ("`upstreams.NAME.timeouts`", UpstreamTimeouts),
+    ("`routes[]`", RouteSettings),
+)
+
+CONFIGURATION_HEAD = """# Configuration
+
+Made by `make docs` from the models that read the file; do not edit.
+
+One YAML file, `config/gateway.yaml` unless `--config` or `KYMA_CONFIG` says otherwise. `${NAME}` and
+`${NAME:-default}` are read from the environment after the YAML is parsed, so a value can never change the structure of
+the file; an unset variable without a default is an error. Unknown keys, duplicate keys, wrong types and alias bombs are
+errors, all reported at once as `file:line:column: message` by `kyma-proxy check`.
+
+`version` is 1. `plugins` is a list of `use` (a plugin's name) and `config` (its settings, below); first is outermost.
+`routes` choose an upstream only; the first that matches wins.
+"""
+
+ERRORS_HEAD = """# Errors made by the gateway
+
+Made by `make docs` from the table in `kyma_proxy/errors.py`; do not edit.
+
+Each is `{"error":{"message","type","code"}}` as `application/json`, with `x-request-id` and `x-should-retry`. Errors of
+an upstream on a forwarded route pass through byte for byte and are not in this table. `x-should-retry` is `true` only
+where repeating is safe and useful; on `provider_error` it is `true` when the provider throttled or refused the
+connection, because then nothing was done.
+
+| status | `error.code` | `error.type` | `x-should-retry` | when |
+|---|---|---|---|---|
+"""
+
+
+def configuration() -> str:
+    """The text of `docs/configuration.md`."""
+    parts = [CONFIGURATION_HEAD]
+    for title, model in SECTIONS:
+        parts.append(_table(title, model))
+    plugins = InstalledPlugins()
+    for name in SHIPPED_PLUGINS:
+        model = plugins[name].config_model
+        title = f"Plugin `{name}`"
+        parts.append(_table(title, model) if model.model_fields else f"## {title}\n\nNo settings.\n")
+    return "\n".join(parts)
+
+
+def errors() -> str:
+    """The text of `docs/errors.md`."""
+    rows = [
+        f"| {code.status} | `{code.code}` | `{code.kind}` | {str(code.should_retry).lower()} | {code.meaning} |"
+        for code in ErrorCode
+    ]
+    return ERRORS_HEAD + "\n".join(rows) + "\n"
+
+
+def _table(title: str, model: type[BaseModel]) -> str:
+    rows = [f"## {title}", "", "| field | type | default | what it is |", "|---|---|---|---|"]
+    rows.extend(
+        f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {field.description} |"
+        for name, field in model.model_fields.items()
+    )
+    return "\n".join(rows) + "\n"
+
+
+def _type(annotation: Any) -> str:
+    names = dict.fromkeys(_names(annotation))
+    return " or ".join(names) or "text"
+
+
+def _names(annotation: Any) -> Iterator[str]:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _names(part)
+    elif origin is typing.Literal:
+        yield from (f"`{value}`" for value in typing.get_args(annotation))
+    elif origin is typing.Annotated:
+        yield from _names(typing.get_args(annotation)[0])
+    elif origin in (tuple, list):
+        yield "list"
+    elif annotation in (bool, int, float):
+        yield {bool: "true or false", int: "integer", float: "number"}[annotation]
+    elif annotation in (str, Path):
+        yield "text"
+    elif annotation is SecretStr:
+        yield "secret"
+    elif annotation is not type(None):
+        yield {"HostPort": "HOST:PORT", "UpstreamTimeouts": "mapping, below"}.get(
+            getattr(annotation, "__name__", ""), "mapping"
+        )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined:
+        return "none"
+    if isinstance(value, SecretStr):
+        return f"`{value.get_secret_value()}`"
+    if isinstance(value, BaseModel):
+        return "see below"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple | list):
+        return f"`[{', '.join(map(str, value))}]`"
+    return "`{}`" if value == {} else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+if __name__ == "__main__":
+    (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
+    (DOCS / "errors.md").write_text(errors(), encoding="utf-8")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kyma_proxy.api import ErrorCode, GatewayError
+from kyma_proxy.testing.audio import MP3_FRAME, box, silent_m4a, silent_mp3, silent_wav
+from kyma_voice_clone.audio.sniff import sniff
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
+EMPTY_ID3 = b"ID3\x04\0\0\0\0\0\0"
+
+
+def id3(content: bytes) -> bytes:
+    size = len(content)
+    return b"ID3\x03\0\0" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0)) + content
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (silent_wav(1), "wav"),
+        (b"RF64" + silent_wav(1)[4:], "wav"),
+        (b"RIFF\0\0\0\0WAVE", "wav"),
+        (silent_mp3(1), "mp3"),
+        (silent_mp3(1, info_header=False), "mp3"),
+        (MP3_FRAME, "mp3"),
+        (id3(b"x" * 200) + silent_mp3(1), "mp3"),
+        (id3(bytes(3000)) + id3(b"y") + bytes(2000) + silent_mp3(1), "mp3"),
+        (bytes(50_000) + silent_mp3(1), "mp3"),
+        (MP3_FRAME[:4] + b"junk" * 100, "mp3"),
+        (b"\xff\xfb\x04\xc0" + b"free format" * 100, "mp3"),
+        (EMPTY_ID3 + b"\x01junk" * 100, "mp3"),
+        (silent_m4a(1), "m4a"),
+        (box(b"ftyp", b"mp42\0\0\0\0isom"), "m4a"),
+        (box(b"ftyp", b"dash\0\0\0\0iso5"), "m4a"),
+    ],
+)
+def test_recognises_what_is_accepted_by_its_bytes(data: bytes, expected: str) -> None:
+    assert sniff(memoryview(data)) == expected
+
+
+ADTS = b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ((FIXTURES / "tone-12s.ogg").read_bytes(), "Ogg"),
+        ((FIXTURES / "tone-12s.flac").read_bytes(), "FLAC"),
+        (id3(b"x") + (FIXTURES / "tone-12s.flac").read_bytes(), "FLAC"),
+        (b"FORM\0\0\0\0AIFFCOMM", "AIFF"),
+        (b"FORM\0\0\0\0AIFCFVER", "AIFF"),
+        (b"#!AMR\n" + bytes(100), "AMR"),
+        (b"#!AMR-WB\n" + bytes(100), "AMR"),
+        (b"\x02#!SILK_V3" + bytes(100), "SILK"),
+        (ADTS * 100, "AAC"),
+        (id3(b"x") + ADTS * 100, "AAC"),
+        (b"\x1aE\xdf\xa3\x01\0\0\0", "WebM"),
+        (b"0&\xb2u\x8ef\xcf\x11\xa6\xd9", "WMA"),
+        (b"caff\0\1\0\0desc", "CAF"),
+        (b".snd\0\0\0\x20", "AU"),
+        (b"\x0bw\1\2\3\4", "AC-3"),
+        (b"MThd\0\0\0\6", "MIDI"),
+        (b"RIFF\0\0\0\0RMIDdata", "MIDI"),
+        (b"RIFF\0\0\0\0AVI LIST", "AVI"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "WebP"),
+        (b"RIFX\0\0\0\0WAVEfmt ", "big-endian WAV"),
+        (b"\xff\xfd\x90\xc0" + bytes(400), "MPEG audio layer II"),
+        (b"\xff\xff\x90\xc0" + bytes(400), "MPEG audio layer I"),
+        (box(b"ftyp", b"qt  \0\0\0\0"), "MOV"),
+        (box(b"moov", b"x"), "MOV"),
+        (box(b"ftyp", b"heic\0\0\0\0mif1"), "HEIF"),
+        ((b"\x47" + bytes(187)) * 5, "MPEG-TS"),
+        (b"\0\0\1\xba" + bytes(100), "MPEG"),
+        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"PK\3\4" + bytes(100), "ZIP"),
+        (b"\x1f\x8b\x08" + bytes(100), "gzip"),
+        (b'{"file": "not audio"}', "text"),
+        (b"\xff\xfeh\0i\0", "text"),
+        (("é" * 300).encode(), "text"),
+        (b"a", "text"),
+        (b"", "not a recording"),
+        (bytes(10_000), "not a recording"),
+        (b"\xff" * 10_000, "not a recording"),
+        (bytes(range(128, 224)) * 100, "not a recording"),
+        (b"RIFF", "text"),
+    ],
+)
+def test_anything_else_is_415_by_its_name(data: bytes, name: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        sniff(memoryview(data))
+    assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT
+    assert name in caught.value.message
