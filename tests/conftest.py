@@ -147,6 +147,9 @@ async def _started(data_dir: Path) -> Postgres:
     server = EmbeddedPostgres(data_dir)
     target = await server.start()
     postgres = Postgres(server, target.with_database(TEMPLATE))
+    # A test run need not survive a power cut.
+    await postgres.run("ALTER SYSTEM SET fsync = off")
+    await postgres.run("SELECT pg_reload_conf()")
     await postgres.run(f"CREATE DATABASE {TEMPLATE}")
     await upgrade(postgres.target)
     return postgres

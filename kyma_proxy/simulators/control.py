@@ -44,5 +44,5 @@ def changed(model: ModelT, body: bytes) -> ModelT:
     """A copy of a model with the fields of a JSON object changed. Raises ValueError for anything else."""
     given = json.loads(body)
     if not isinstance(given, dict):
-        raise ValueError("the body must be a JSON object")  # noqa: TRY004
+        raise ValueError("the body must be a JSON object")
     return model.model_validate(model.model_dump() | given)

@@ -10,8 +10,8 @@ from aiohttp import web
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
-    """Compact JSON in UTF-8; integers keep all their digits."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    """Compact JSON in UTF-8; integers keep all their digits, half a surrogate pair becomes `?`."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def json_response(body: Mapping[str, Any], *, status: int = 200) -> web.Response:

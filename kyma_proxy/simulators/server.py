@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from aiohttp import web
-from typing_extensions import Self
 
 from kyma_proxy.clock import monotonic_seconds
 

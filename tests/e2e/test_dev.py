@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from e2e.processes import Running, running
+
+from e2e_kit.processes import Running, running
 
 REPOSITORY = Path(__file__).parent.parent.parent
 

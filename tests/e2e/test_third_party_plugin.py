@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from e2e.conftest import database_url
-from e2e.processes import run, running
 
+from e2e_kit.processes import run, running
+from e2e_kit.world import database_url
 from kyma_proxy.database.pool import DatabaseTarget
 
 PYPROJECT = """
@@ -115,7 +115,7 @@ async def test_its_config_is_checked_like_our_own(tmp_path: Path) -> None:
     environ: dict[str, Any] = {"TEST_DATABASE_URL": "embedded", "PYTHONPATH": str(installed)}
     checked = await run("check", "--config", str(path), environ=environ)
     assert checked.code == 2
-    assert f"{path}:9:" in checked.out
+    assert f"{path}:10:14: unknown key" in checked.out
     assert "is_open" in checked.out
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 
 _TONE_HZ = 440
-_MP3_LINE_KINDS = 576
+_MP3_LINES = 576
+_GLOBAL_GAIN = 202  # about -15 dB
 _MPEG1_BITRATES = {128: 9, 192: 11}
 _MPEG2_BITRATES = {32: 4}
 _ASSUMED_UPLOAD_BYTES_PER_SECOND = 16_000
@@ -52,10 +53,10 @@ FORMATS = {
 }
 
 
-def upload_seconds(head: bytes, size: int) -> float:
+def upload_seconds(head: bytes | bytearray, size: int) -> float:
     """How long an upload of `size` bytes lasts: by the byte rate of a WAV head, else as if it were 128 kbit/s."""
     if head[:4] == b"RIFF" and head[8:16] == b"WAVEfmt " and len(head) >= 32:
-        bytes_per_second = struct.unpack_from("<I", head, 28)[0]
+        bytes_per_second = int.from_bytes(head[28:32], "little")
         data_at = head.find(b"data", 36)
         if bytes_per_second and data_at > 0:
             return max(0.0, (size - data_at - 8) / bytes_per_second)
@@ -105,13 +106,13 @@ def _mp3_tone(form: Format, seconds: float) -> bytes:
 def _mp3_frame(form: Format, size: int, *, padded: bool) -> bytes:
     """One frame, mono (ISO 11172-3 and 13818-3): all spectral lines are zero but the one nearest to 440 Hz."""
     is_mpeg1 = form.rate_hz >= 32000
-    line = round(_TONE_HZ * 2 * _MP3_LINE_KINDS / form.rate_hz)
+    line = round(_TONE_HZ * 2 * _MP3_LINES / form.rate_hz)
     pairs = line // 2 + 1
     # Huffman table 1: a pair of zeros is `1`; one in the even place `01`, in the odd place `001`, then its sign.
     spectrum = "1" * (pairs - 1) + ("0010" if line % 2 else "010")
     # Big values, global gain, no scale factors, no window switching, table 1 for all three regions.
-    granule = f"{len(spectrum):012b}{pairs:09b}{188:08b}" + "0" * (4 if is_mpeg1 else 9) + "0" + "00001" * 3
-    granule += f"{0:04b}{0:03b}" + ("000" if is_mpeg1 else "00")
+    granule = f"{len(spectrum):012b}{pairs:09b}{_GLOBAL_GAIN:08b}" + "0" * (4 if is_mpeg1 else 9) + "0" + "00001" * 3
+    granule += "0" * (10 if is_mpeg1 else 9)
     side = "0" * 18 + granule * 2 if is_mpeg1 else "0" * 9 + granule
     bits = side + spectrum * (2 if is_mpeg1 else 1)
     bitrate = (_MPEG1_BITRATES if is_mpeg1 else _MPEG2_BITRATES)[form.kilobits]

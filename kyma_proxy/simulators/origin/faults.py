@@ -22,12 +22,12 @@ class Fault(BaseFault):
 
     `Fault(http_status=502)` is the HTML page of a broken hop. `error_code` is a refusal in the envelope. `headers`
     replace those of the reply that have the same name; a name given twice is sent twice. `trickle_bytes` sends the
-    body chunked in pieces of that size, `trickle_seconds` apart; `cut_after_bytes` sends so much of it, then resets
+    body chunked in pieces of that size, `trickle_seconds` apart; `cut_after_bytes` sends so much of it, then ends
     the connection.
     """
 
     error_code: Annotated[str, AfterValidator(_known)] | None = None
-    headers: tuple[tuple[str, str], ...] = Field(default=(), strict=False)
+    headers: tuple[tuple[str, str], ...] = ()
     trickle_bytes: int | None = Field(default=None, ge=1)
     trickle_seconds: float = Field(default=0.0, ge=0, le=60)
     cut_after_bytes: int | None = Field(default=None, ge=0)

@@ -62,7 +62,11 @@ class Received:
         return value
 
 
-async def read_body(request: web.Request, call: Call) -> tuple[Mapping[str, Any], Upload | None]:
+Content = tuple[Mapping[str, Any], Upload | None]
+"""The fields of a body, and the file if it is a form that has one."""
+
+
+async def read_body(request: web.Request, call: Call) -> Content:
     """The fields of the body and its file, noted in the call as they come in.
 
     Raises RefusalError: 413 for a file over 25 MiB, JSON over 1 MiB or a body over 26 MiB, whose rest is not read; 400

@@ -25,8 +25,8 @@ class Call:
 
     `target` is the path and query byte for byte, `path` the decoded path; header and target bytes beyond ASCII are
     Latin-1. `body_bytes` grows while the body comes in; `body_sha256` is set once all of it is there, the names of
-    the form's fields too. `reply_status` is set when the reply's head has gone out, `reply_complete` with its last
-    byte.
+    the form's fields too. `reply_status` is set when there is something to say, `reply_complete` once all of it
+    was handed to the connection, on which the caller still was.
     """
 
     method: str

@@ -39,8 +39,7 @@ def measure(data: memoryview) -> Measured:
     Raises GatewayError: AUDIO_UNREADABLE, or UNSUPPORTED_FORMAT for a video, AMR, or a file without audio.
     """
     boxes = Boxes(data)
-    top = list(boxes.within(0, len(data)))
-    movie = next((box for box in top if box.name == b"moov"), None)
+    movie = next((box for box in boxes.within(0, len(data)) if box.name == b"moov"), None)
     if movie is None or movie.end > len(data):
         raise unreadable("its index (`moov`) is missing or cut short")
     track = _audio_track(boxes, movie, is_audio_brand=bytes(data[8:12]) in _AUDIO_BRANDS)
@@ -49,13 +48,12 @@ def measure(data: memoryview) -> Measured:
 
     present = Present(len(data))
     count_tables(boxes, sample_table, present)
-    fragments = [box for box in top if box.name == b"moof"]
-    if fragments:
-        defaults = _defaults(boxes, movie, track.id)
-        for fragment in fragments:
-            if fragment.end > len(data) or present.cut:
-                break
-            count_fragment(boxes, fragment, track.id, defaults, present)
+    defaults = _defaults(boxes, movie, track.id)
+    for box in boxes.within(movie.end, len(data)):
+        if box.end > len(data) or present.cut:
+            break
+        if box.name == b"moof":
+            count_fragment(boxes, box, track.id, defaults, present)
     if not present.units:
         raise unreadable("none of its audio is in the file")
     duration, rule = _duration(boxes, movie, track, unit, present)

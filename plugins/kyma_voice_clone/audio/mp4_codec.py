@@ -14,6 +14,8 @@ from kyma_voice_clone.audio.judgement import unreadable, unsupported
 
 _RATES_HZ: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _RATE_HZ_MAX: Final = 768_000
+_UNIT_SAMPLES_MAX: Final = 16_384
+"""Four times what ALAC encoders use; without a bound a few bytes could claim to play for hours."""
 _SPECTRAL_BAND: Final = (5, 29)
 _LOW_DELAY: Final = (23, 39)
 _AAC_TYPES: Final = (1, 2, 3, 4, *_LOW_DELAY)
@@ -52,7 +54,7 @@ def read_unit(boxes: Boxes, description: Box) -> Unit:
     wanted = b"esds" if entry.name == b"mp4a" else b"alac"
     config = _find_config(boxes, entry, skip, wanted)
     unit = _read_esds(boxes, config) if wanted == b"esds" else _read_alac(boxes, config)
-    if not 1 <= unit.rate_hz <= _RATE_HZ_MAX or not 1 <= unit.samples <= 65_536:
+    if not _RATES_HZ[-1] <= unit.rate_hz <= _RATE_HZ_MAX or not 1 <= unit.samples <= _UNIT_SAMPLES_MAX:
         raise unreadable("its codec configuration is not plausible")
     return unit
 

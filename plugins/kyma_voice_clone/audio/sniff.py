@@ -84,7 +84,7 @@ def sniff(data: memoryview) -> Format:
         raise unsupported(known)
     if mp3.find_first_frame(data) is not None or mp3.begins_like_frame(data):
         return "mp3"
-    known = _mpeg_relative(bytes(data[tags_end : tags_end + 3])) or _loose_name(data)
+    known = _loose_name(data) or _mpeg_relative(bytes(data[tags_end : tags_end + 3]))
     if known is None and head[:3] == b"ID3":
         return "mp3"
     raise unsupported(known or "not a recording in a format known here")

@@ -14,6 +14,7 @@ from kyma_voice_clone.audio import mp3
 from kyma_voice_clone.audio.judgement import Measured, unreadable
 
 CHUNKS_MAX: Final = 1_024
+_RATE_HZ_MIN: Final = 1_000
 _RATE_HZ_MAX: Final = 768_000
 _CHANNELS_MAX: Final = 64
 
@@ -44,7 +45,7 @@ class _Audio:
 def measure(data: memoryview) -> Measured:
     """The duration of a RIFF, RF64 or BW64 WAVE file. Raises GatewayError AUDIO_UNREADABLE."""
     audio, header_end = _read_chunks(data)
-    if not 1 <= audio.channels <= _CHANNELS_MAX or not 1 <= audio.rate_hz <= _RATE_HZ_MAX:
+    if not 1 <= audio.channels <= _CHANNELS_MAX or not _RATE_HZ_MIN <= audio.rate_hz <= _RATE_HZ_MAX:
         raise unreadable(f"its `fmt ` chunk says {audio.channels} channels at {audio.rate_hz} Hz")
     header = data[:header_end]
     if audio.codec == _MP3:

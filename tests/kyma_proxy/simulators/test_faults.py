@@ -1,10 +1,9 @@
-import asyncio
 import errno
 import time
 
-import aiohttp
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientOSError, ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from kyma_proxy.simulators.faults import FAULTS_MAX, BaseFault, FaultBook, strike
 
@@ -41,3 +40,36 @@ def test_waiting_faults_are_bounded() -> None:
 
     with pytest.raises(ValueError, match="more than 100"):
         book.add(BaseFault())
+
+
+async def struck(fault: BaseFault) -> tuple[int, str, str]:
+    """Status, type and text that a caller sees of a server whose every call meets the fault."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return await strike(fault, request) or web.Response(text="no answer of its own")
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    async with TestServer(app) as server, ClientSession() as session, session.get(server.make_url("/")) as reply:
+        return reply.status, reply.content_type, await reply.text()
+
+
+async def test_a_fault_answers_with_its_status() -> None:
+    status, content_type, text = await struck(BaseFault(http_status=502))
+
+    assert (status, content_type) == (502, "text/html")
+    assert "502 Bad Gateway" in text
+
+
+async def test_a_fault_resets_the_connection() -> None:
+    with pytest.raises(ClientOSError) as reset:
+        await struck(BaseFault(reset=True, http_status=502))
+
+    assert reset.value.errno == errno.ECONNRESET
+
+
+async def test_a_fault_that_only_stalls_lets_the_call_go_on() -> None:
+    started = time.monotonic()
+
+    assert (await struck(BaseFault(stall_seconds=0.1)))[2] == "no answer of its own"
+    assert time.monotonic() - started >= 0.1

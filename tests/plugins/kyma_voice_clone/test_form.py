@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from kyma_proxy.api import ErrorCode, Flow, GatewayError
-from kyma_proxy.flow import RequestTarget
+from kyma_proxy.testing.flows import make_flow
 from kyma_voice_clone import form as form_module
 from kyma_voice_clone.form import CloneForm, Upload, receive_form
 
@@ -52,12 +52,12 @@ FILE_BYTES = b"RIFF\r\n--\r\n----bound\0\xff" * 20
 
 
 def flow_of(body: bytes, content_type: str | None = FORM_TYPE, chunk_bytes: int = 65_536, **more: str) -> Flow:
-    headers = CIMultiDict({name.replace("_", "-"): value for name, value in more.items()})
+    headers = {name.replace("_", "-"): value for name, value in more.items()}
     if content_type is not None:
         headers["Content-Type"] = content_type
-    target = RequestTarget("/v1/audio/voice-clone", None, "/v1/audio/voice-clone")
-    chunks = Chunks(body, chunk_bytes)
-    return Flow("req_1", "POST", target, CIMultiDictProxy(headers), (), chunks, "127.0.0.1")
+    flow = make_flow(headers=headers)
+    flow.body = Chunks(body, chunk_bytes)
+    return flow
 
 
 async def receive(flow: Flow) -> CloneForm:
@@ -101,7 +101,9 @@ async def test_unknown_fields_are_skipped_whatever_their_size() -> None:
 
 
 async def test_a_file_needs_no_filename_and_a_text_may_have_one() -> None:
-    body = whole(part("file", b"abc"), part("name", b"Zoe", "Content-Type: text/plain; charset=UTF-8", filename="n.txt"))
+    body = whole(
+        part("file", b"abc"), part("name", b"Zoe", "Content-Type: text/plain; charset=UTF-8", filename="n.txt")
+    )
     form = await receive(flow_of(body))
     with form.upload:
         assert (bytes(form.upload.view()), form.name) == (b"abc", "Zoe")

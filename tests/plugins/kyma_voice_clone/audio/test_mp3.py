@@ -56,14 +56,12 @@ def test_versions_rates_and_variable_bit_rates(frames: list[bytes], rate_hz: int
     assert seconds(b"".join(frames)) == Fraction(len(frames) * samples, rate_hz)
 
 
-@pytest.mark.parametrize(
-    ("name", "about"), [("speech-12s.mp3", 12.0), ("speech-12s-vbr-noxing.mp3", 12.0)]
-)
+@pytest.mark.parametrize(("name", "about"), [("speech-12s.mp3", 12.0), ("speech-12s-vbr-noxing.mp3", 12.0)])
 def test_real_recordings(name: str, about: float) -> None:
     assert float(seconds((FIXTURES / name).read_bytes())) == pytest.approx(about, abs=0.06)
 
 
-@pytest.mark.parametrize("declared", [1, 125, 4_000, 0xFFFFFFFF])
+@pytest.mark.parametrize("declared", [1, 125, 4_000, 40_000_000])
 def test_a_false_frame_count_changes_nothing(declared: int) -> None:
     data = mp3_info_frame(declared, delay=4_000, padding=4_000) + MP3_FRAME * 1_250
     measured = measure(memoryview(data))
@@ -111,7 +109,7 @@ def test_what_follows_the_frames_is_not_audio(tail: bytes) -> None:
 
 def test_garbage_between_frames_is_passed_over() -> None:
     stretch = MP3_FRAME * 125
-    assert seconds(stretch + b"\xff\xfb\x14" + bytes(100) + stretch + b"StreamTitle='x';" + stretch) == 9
+    assert seconds(stretch + b"\xff\xfb\xf4" + bytes(100) + stretch + b"StreamTitle='x';" + stretch) == 9
 
 
 def test_a_few_frames_are_a_recording_when_nothing_else_is_there() -> None:

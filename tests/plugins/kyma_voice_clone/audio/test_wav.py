@@ -12,7 +12,9 @@ from kyma_voice_clone.audio.wav import CHUNKS_MAX, measure
 TO_THE_END = "audio bytes to the end"
 
 
-def fmt(codec: int = 1, channels: int = 1, rate: int = 8000, block: int = 2, bits: int = 16, more: bytes = b"") -> bytes:
+def fmt(
+    codec: int = 1, channels: int = 1, rate: int = 8000, block: int = 2, bits: int = 16, more: bytes = b""
+) -> bytes:
     return chunk(b"fmt ", struct.pack("<HHIIHH", codec, channels, rate, rate * block, block, bits) + more)
 
 
@@ -73,7 +75,9 @@ def test_an_odd_data_chunk_may_lack_its_padding(tail: bytes) -> None:
 
 
 def test_several_data_chunks_add_up() -> None:
-    assert seconds(riff(fmt(), chunk(b"data", bytes(16_000)), chunk(b"note", b"x"), chunk(b"data", bytes(8_000)))) == 1.5
+    assert (
+        seconds(riff(fmt(), chunk(b"data", bytes(16_000)), chunk(b"note", b"x"), chunk(b"data", bytes(8_000)))) == 1.5
+    )
 
 
 def test_rf64_takes_the_size_from_ds64() -> None:
@@ -111,7 +115,9 @@ def test_ms_adpcm_by_blocks() -> None:
     assert seconds(riff(header, chunk(b"data", bytes(512 * 10)))) == Fraction(500 * 10, 8000)
 
 
-@pytest.mark.parametrize(("fact", "expected"), [(505 * 16 - 100, 505 * 16 - 100), (505 * 160, 505 * 16), (10, 505 * 16)])
+@pytest.mark.parametrize(
+    ("fact", "expected"), [(505 * 16 - 100, 505 * 16 - 100), (505 * 160, 505 * 16), (10, 505 * 16)]
+)
 def test_a_fact_chunk_only_trims_the_last_adpcm_block(fact: int, expected: int) -> None:
     header = fmt(0x11, 1, 8000, 256, 4) + chunk(b"fact", struct.pack("<I", fact))
     assert seconds(riff(header, chunk(b"data", bytes(256 * 16)))) == Fraction(expected, 8000)
@@ -136,6 +142,8 @@ def test_a_header_without_audio_is_nothing() -> None:
         (riff(chunk(b"fmt ", b"\1\0\1\0"), chunk(b"data", bytes(100))), "cut short"),
         (riff(fmt(channels=0), chunk(b"data", bytes(100))), "0 channels"),
         (riff(fmt(rate=0), chunk(b"data", bytes(100))), "0 Hz"),
+        (riff(fmt(rate=1), chunk(b"data", bytes(100))), "1 Hz"),
+        (riff(fmt(rate=768_001), chunk(b"data", bytes(100))), "768001 Hz"),
         (riff(fmt(block=0), chunk(b"data", bytes(100))), "contradicts itself"),
         (riff(fmt(block=8), chunk(b"data", bytes(100))), "contradicts itself"),
         (riff(fmt(bits=0, block=0), chunk(b"data", bytes(100))), "contradicts itself"),

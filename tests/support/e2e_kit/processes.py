@@ -13,6 +13,13 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = (sys.executable, "-m", "kyma_proxy")
+Environ = Mapping[str, str | None]
+"""Variables to add to the environment; None takes one out of it."""
+
+
+def _environment(changes: Environ | None) -> dict[str, str]:
+    merged: dict[str, str | None] = {**os.environ, **(changes or {})}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 @dataclass
@@ -30,7 +37,7 @@ class Ran:
 
 
 async def run(
-    *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: str = ""
+    *arguments: str, environ: Environ | None = None, cwd: Path | None = None, stdin: str = ""
 ) -> Ran:
     """Run `kyma-proxy ARGUMENTS` to its end, at most a minute."""
     process = await asyncio.create_subprocess_exec(
@@ -39,7 +46,7 @@ async def run(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(environ or {})},
+        env=_environment(environ),
         cwd=cwd,
     )
     try:
@@ -86,7 +93,7 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: str, environ: Environ | None = None, cwd: Path | None = None
 ) -> AsyncIterator[Running]:
     """Run `kyma-proxy ARGUMENTS` in the background; it is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
@@ -94,7 +101,7 @@ async def running(
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
+        env=_environment({"PYTHONUNBUFFERED": "1", **(environ or {})}),
         cwd=cwd,
     )
     it = Running(process)
