@@ -10,13 +10,14 @@ import subprocess
 from pathlib import Path
 
 from kyma_proxy.database.binaries import Binaries
-from kyma_proxy.database.placement import Place, give
+from kyma_proxy.database.placement import Place, ServerUser, give
 from kyma_proxy.database.private import EmbeddedError, write_private
 
 SUPERUSER = "kyma"
 DATABASE = "kyma"
 
 _INITDB_SECONDS = 120
+_TAIL_CHARS = 800
 _OLDEST_MAJOR_VERSION = 14
 _ENVIRONMENT = {"LC_ALL": "C"}
 _SETTINGS = {
@@ -67,10 +68,15 @@ def make_cluster(place: Place, binaries: Binaries, lock: int) -> None:
     password = secrets.token_urlsafe(32)
     partial = place.folder / "cluster.partial"
     password_file = place.folder / "initdb.password"
+    initdb_user = _initdb_user(place.user)
     shutil.rmtree(partial, ignore_errors=True)
-    password_file.unlink(missing_ok=True)
     try:
-        _run_initdb(place, binaries, lock, _Scratch(partial, password_file, password))
+        write_private(password_file, password)
+        give(password_file, initdb_user)
+        partial.mkdir(mode=0o700)
+        give(partial, initdb_user)
+        command = [str(binaries.initdb), "-D", str(partial), "-U", SUPERUSER, f"--pwfile={password_file}"]
+        _run_initdb(command, initdb_user, lock)
         own_cluster(place, partial)
         write_private(place.password, password)
         partial.rename(place.cluster)
@@ -96,35 +102,10 @@ def server_command(place: Place, binaries: Binaries, socket_folder: Path) -> lis
     return command
 
 
-class _Scratch:
-    """What initdb needs besides the place: an empty folder and a file with the password, both its user's."""
-
-    def __init__(self, folder: Path, password_file: Path, password: str) -> None:
-        self.folder = folder
-        self.password_file = password_file
-        self.password = password
-
-    def make(self, owner: tuple[int, int] | None) -> None:
-        self.folder.mkdir(mode=0o700)
-        descriptor = os.open(self.password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(self.password)
-        if owner is not None:
-            os.chown(self.folder, *owner)
-            os.chown(self.password_file, *owner)
-
-
-def _run_initdb(place: Place, binaries: Binaries, lock: int, scratch: _Scratch) -> None:
-    command = [str(binaries.initdb), "-D", str(scratch.folder), "-U", SUPERUSER, "--auth=scram-sha-256"]
-    command += [f"--pwfile={scratch.password_file}", "--locale=C", "--encoding=UTF8"]
-    # initdb wants an account with a name. Its files are out of reach for other processes of that account, because only
-    # our group can pass the folder they are in; afterwards the server's own user gets them.
-    owner = None if place.user is None else (_named_uid(place.user.uid), place.user.gid)
-    scratch.make(owner)
-    uid, gid = owner or (None, None)
+def _run_initdb(command: list[str], user: ServerUser | None, lock: int) -> None:
     try:
         ran = subprocess.run(  # noqa: S603  # a program we found ourselves, no shell
-            command,
+            [*command, "--auth=scram-sha-256", "--locale=C", "--encoding=UTF8"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -134,23 +115,35 @@ def _run_initdb(place: Place, binaries: Binaries, lock: int, scratch: _Scratch) 
             check=False,
             cwd="/",
             env=_ENVIRONMENT,
-            user=uid,
-            group=gid,
-            extra_groups=None if uid is None else [],
+            user=None if user is None else user.uid,
+            group=None if user is None else user.gid,
+            extra_groups=None if user is None else [],
             umask=0o077,
             pass_fds=(lock,),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedError(f"initdb did not run: {error}") from error
     if ran.returncode != 0:
-        raise EmbeddedError(f"initdb failed in {place.folder}: {ran.stdout.strip()[-800:]}")
+        raise EmbeddedError(f"initdb failed: {ran.stdout.strip()[-_TAIL_CHARS:]}")
 
 
-def _named_uid(preferred: int) -> int:
-    """The preferred user id if an account has it, else that of `nobody` or any other account but root."""
-    uids = {account.pw_name: account.pw_uid for account in pwd.getpwall() if account.pw_uid != 0}
-    if preferred in uids.values():
-        return preferred
-    if uids:
-        return uids.get("nobody", min(uids.values()))
+def _initdb_user(user: ServerUser | None) -> ServerUser | None:
+    """Whom initdb runs as: it wants an account with a name, which the server does not.
+
+    What it writes is out of reach for other processes of that account, because only our group can pass the folder it
+    is in; afterwards the server's own user gets it.
+    """
+    uids = {account.pw_name: account.pw_uid for account in pwd.getpwall()}
+    if user is None:
+        if os.geteuid() not in uids.values():
+            raise EmbeddedError(
+                f"PostgreSQL wants the user id {os.geteuid()} to have an account: run as a user that has one,"
+                " or set database.url"
+            )
+        return None
+    if user.uid in uids.values():
+        return user
+    for uid in (uids.get("nobody", 0), *uids.values()):
+        if uid != 0:
+            return ServerUser(uid, user.gid)
     raise EmbeddedError("the machine has no account but root: run as an ordinary user, or set database.url")

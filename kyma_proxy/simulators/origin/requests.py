@@ -122,7 +122,7 @@ class _FormReader:
         try:
             self._parser = PushMultipartParser(boundary, max_segment_count=_PARTS_MAX)
         except MultipartError as error:
-            self._error = invalid(f"The form cannot be read: {error.args[0]}.")
+            self._error = _broken(error)
 
     def feed(self, chunk: bytes) -> None:
         if self._error is not None or self._parser is None:
@@ -134,13 +134,15 @@ class _FormReader:
                 elif event:
                     self._add(event)
         except MultipartError as error:
-            self._error = invalid(f"The form cannot be read: {error.args[0]}.")
+            self._error = _broken(error)
 
     def finish(self) -> tuple[Mapping[str, Any], Upload | None]:
-        if self._error is None and self._parser is not None and not self._parser.closed:
-            self._error = invalid("The form ends before its last boundary.")
-        if self._error is not None:
-            raise self._error
+        if self._error is not None or self._parser is None:
+            raise self._error or invalid("The form has no boundary.")
+        try:
+            self._parser.close()
+        except MultipartError as error:
+            raise _broken(error) from error
         if self._upload is not None and self._upload.size > FILE_BYTES_MAX:
             raise RefusalError("too_large", "The file is over 25 MB.")
         return {name: text.decode("utf-8", "replace") for name, text in self._texts.items()}, self._upload
@@ -158,6 +160,10 @@ class _FormReader:
             self._target.head += piece[: max(0, _HEAD_BYTES_KEPT - len(self._target.head))]
         elif self._target is not None:
             self._target += piece[: max(0, _FIELD_BYTES_MAX - len(self._target))]
+
+
+def _broken(error: MultipartError) -> RefusalError:
+    return invalid(f"The form cannot be read: {error.args[0]}.")
 
 
 def _parsed(name: str, text: str) -> float:

@@ -1,4 +1,5 @@
 import io
+import itertools
 import struct
 
 import pytest
@@ -37,7 +38,7 @@ def test_every_mp3_frame_follows_on_the_last() -> None:
 def test_pcm_is_a_tone(rate_hz) -> None:
     sound = FORMATS[f"pcm_{rate_hz}"].tone(1.5)
     samples = struct.unpack(f"<{len(sound) // 2}h", sound)
-    rises = sum(before < 0 <= after for before, after in zip(samples, samples[1:], strict=False))
+    rises = sum(before < 0 <= after for before, after in itertools.pairwise(samples))
 
     assert len(samples) == round(1.5 * rate_hz)
     assert rises == pytest.approx(660, abs=1)
@@ -50,7 +51,7 @@ def test_ulaw_is_one_byte_per_sample_and_loud() -> None:
 
     assert len(sound) == 12000
     assert sound[0] == 0xFF  # silence, where the sine begins
-    assert min(byte & 0x7F for byte in sound) == 0x1F  # 8000 of 32768, the loudest sample
+    assert min(byte & 0x7F for byte in sound) == 0x20  # 8000 of 32768, the loudest sample
     assert FORMATS["ulaw_8000"].content_type == "audio/basic"
 
 
