@@ -155,6 +155,14 @@ async def _started(data_dir: Path) -> Postgres:
     return postgres
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_place_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Root's server cannot enter pytest's temporary folders and keeps its files elsewhere: they go with the run."""
+    yield
+    for record in tmp_path_factory.getbasetemp().rglob("postgres/place"):
+        shutil.rmtree(record.read_text("utf-8"), ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """An embedded PostgreSQL for the whole run, gone with it."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Protocol
+from typing import Any
 
 import click
 
@@ -11,22 +10,9 @@ from kyma_proxy.cli.common import runs_async
 from kyma_proxy.cli.serve import stop_on_signals
 from kyma_proxy.simulators.minimax import MiniMaxSimulator
 from kyma_proxy.simulators.origin import OriginSimulator
+from kyma_proxy.simulators.server import SimulatorServer
 
 port_option = click.option("--port", type=click.IntRange(0, 65535), required=True, help="0 picks a free one.")
-
-
-class Simulator(Protocol):
-    """What both simulators are."""
-
-    @property
-    def base_url(self) -> str:
-        """Where it listens."""
-
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen."""
-
-    async def stop(self) -> None:
-        """Stop listening."""
 
 
 @click.group()
@@ -51,7 +37,7 @@ async def origin(port: int) -> None:
     await _run(OriginSimulator(), port, "simulated origin")
 
 
-async def _run(simulator: Simulator, port: int, what: str) -> None:
+async def _run(simulator: SimulatorServer[Any], port: int, what: str) -> None:
     stopped = stop_on_signals()
     await simulator.start(port=port)
     click.echo(f"{simulator.base_url}  {what}")
@@ -59,4 +45,3 @@ async def _run(simulator: Simulator, port: int, what: str) -> None:
         await stopped.wait()
     finally:
         await simulator.stop()
-        await asyncio.sleep(0)

@@ -64,7 +64,7 @@ async def _bring_up_to_date(database: Database, target: DatabaseTarget, *, migra
         return
     if state == "newer":
         raise SchemaMismatchError(
-            f"the database's schema is newer than this version of kyma-proxy knows (it needs {HEAD}): upgrade kyma-proxy"
+            f"the database's schema is newer than this version of kyma-proxy needs ({HEAD}): upgrade kyma-proxy"
         )
     if not migrate:
         raise SchemaMismatchError(

@@ -91,6 +91,7 @@ class Database:
             self._pool.terminate()
         finally:
             self._pool = None
+            self._answered_at = float("-inf")
 
     async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `work` between BEGIN (read committed) and COMMIT on one connection and return its result.
@@ -151,6 +152,8 @@ class Database:
         An answer to anybody in the last second counts, so a pool that is busy is not mistaken for a database that is
         away, and asking often costs nothing.
         """
+        if self._pool is None:
+            return False
         if self._answered_within(_REACHABLE_SECONDS):
             return True
         try:

@@ -63,7 +63,10 @@ class Gateway:
             return await forward(snapshot, flow)
         flow.facts["route"] = guard.path
         if flow_wants_upgrade(flow):
-            raise GatewayError(ErrorCode.INVALID_REQUEST, "This endpoint does not switch protocols.")
+            # What follows may be another protocol already: it is never read as a next request.
+            raise GatewayError(
+                ErrorCode.INVALID_REQUEST, "This endpoint does not switch protocols.", close_connection=True
+            )
         chain = guard.chains.get(flow.method)
         if chain is not None:
             return await chain(flow)

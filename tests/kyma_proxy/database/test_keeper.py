@@ -5,12 +5,14 @@ import os
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kyma_proxy.database import keeper
+from kyma_proxy.database.private import open_lock, try_shared
 
 
 def _order(folder: Path, program: str, **changed: Any) -> dict[str, Any]:
@@ -27,7 +29,8 @@ def _order(folder: Path, program: str, **changed: Any) -> dict[str, Any]:
 
 
 def test_a_server_that_ends_at_once_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    (tmp_path / "holders").write_text("")
+    holding = open_lock(tmp_path / "holders")
+    assert try_shared(holding)
     (tmp_path / "scratch").mkdir()
     order = _order(tmp_path, "echo out of luck >&2; exit 3", scratch=str(tmp_path / "scratch"))
     ran = subprocess.run(
@@ -42,6 +45,12 @@ def test_a_server_that_ends_at_once_is_reported_with_its_last_words(tmp_path: Pa
     assert (ran.returncode, ran.stderr) == (1, "")
     assert ran.stdout.strip() == "PostgreSQL did not start: out of luck"
     assert (tmp_path / "log").read_text() == "out of luck\n"
+    for _ in range(100):
+        if not (tmp_path / "scratch").exists():
+            break
+        time.sleep(0.02)
+    assert not (tmp_path / "scratch").exists()
+    os.close(holding)
 
 
 def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +128,8 @@ def test_ready_is_what_this_server_wrote(tmp_path: Path, first: str, status: str
     assert keeper.is_ready(str(tmp_path), 12) is ready
 
 
+# The child replaces itself at once, so the threads of this process do not matter.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_server_that_does_not_obey_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "_STOP_STEPS", [(sent, min(polls, 10)) for sent, polls in keeper._STOP_STEPS])
     order = keeper.Order(json.dumps(_order(tmp_path, "trap '' INT QUIT; echo deaf; while :; do sleep 1; done")))

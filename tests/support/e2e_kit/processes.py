@@ -36,9 +36,7 @@ class Ran:
         return json.loads(self.out)
 
 
-async def run(
-    *arguments: str, environ: Environ | None = None, cwd: Path | None = None, stdin: str = ""
-) -> Ran:
+async def run(*arguments: str, environ: Environ | None = None, cwd: Path | None = None, stdin: str = "") -> Ran:
     """Run `kyma-proxy ARGUMENTS` to its end, at most a minute."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
@@ -92,9 +90,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(
-    *arguments: str, environ: Environ | None = None, cwd: Path | None = None
-) -> AsyncIterator[Running]:
+async def running(*arguments: str, environ: Environ | None = None, cwd: Path | None = None) -> AsyncIterator[Running]:
     """Run `kyma-proxy ARGUMENTS` in the background; it is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND,

@@ -15,7 +15,7 @@ import pytest
 
 from e2e_kit.processes import Running, running
 
-REPOSITORY = Path(__file__).parent.parent.parent
+REPOSITORY = Path(__file__).parent.parent.parent.parent
 
 
 def printed_commands(lines: list[str]) -> list[str]:

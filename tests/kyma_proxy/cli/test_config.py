@@ -1,0 +1,34 @@
+"""`kyma-proxy check`, `routes` and `explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from e2e_kit.processes import run
+
+
+async def test_a_bad_config_is_exit_2_with_positions(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("version: 1\nservr: {}\nserver: {drain_secondss: 3}\nplugins: [{use: voice_cloen}]\n")
+    checked = await run("check", "--config", str(path))
+    assert checked.code == 2
+    lines = checked.out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"{path}:2:1", f"{path}:3:10", f"{path}:4:17"]
+    assert "did you mean" in checked.out
+    served = await run("serve", "--config", str(path))
+    assert (served.code, served.err.splitlines()) == (2, lines)
+
+
+async def test_the_shipped_config_is_right_once_its_variables_are_set() -> None:
+    path = str(Path(__file__).parent.parent.parent.parent / "config" / "gateway.yaml")
+    unset = await run("check", "--config", path, environ={"MINIMAX_API_KEY": None})
+    assert unset.code == 2
+    assert "MINIMAX_API_KEY" in unset.out
+    assert (await run("check", "--config", path, environ={"MINIMAX_API_KEY": "sk-x"})).code == 0
+    explained = await run(
+        *("explain", "POST", "/v1/audio/voice-clone", "--config", path, "--json"), environ={"MINIMAX_API_KEY": "sk-x"}
+    )
+    assert explained.fields["plugins"] == ["api_key_auth", "voice_clone"]
+    assert explained.fields["voice_clone: price"] == "$2.10 a voice"
+    routed = await run("routes", "--config", path, "--json", environ={"MINIMAX_API_KEY": "sk-x"})
+    assert [row["upstream"] for row in routed.fields["routes"]] == [None, "minimax", "origin"]

@@ -1,0 +1,18 @@
+"""`kyma-proxy ledger audit`."""
+
+from e2e_kit.processes import run
+from kyma_proxy.database.pool import Database
+
+
+async def test_books_in_order_are_exit_0_and_damage_is_exit_1(environ: dict[str, str], database: Database) -> None:
+    account = (await run("accounts", "create", "Ada", "--credit", "1", "--json", environ=environ)).fields
+    in_order = await run("ledger", "audit", environ=environ)
+    assert in_order.code == 0
+    assert "no problems" in in_order.out
+    await database.execute("UPDATE accounts SET balance_micros = balance_micros + 1")
+    damaged = await run("ledger", "audit", "--json", environ=environ)
+    assert damaged.code == 1
+    (problem,) = damaged.fields["problems"]
+    assert account["account_id"] in problem
+    said = await run("ledger", "audit", environ=environ)
+    assert (said.code, account["account_id"] in said.err) == (1, True)
