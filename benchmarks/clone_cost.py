@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,17 @@ plugins:
   - use: voice_clone
     config: {{upstream: minimax}}
 """
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running gateway, whom to charge, and the provider behind it."""
+
+    http: aiohttp.ClientSession
+    pid: int
+    url: str
+    api_key: str
+    minimax: MiniMaxSimulator
 
 
 def memory_mib(pid: int, field: str) -> float:
@@ -125,31 +137,22 @@ async def clone_directly(
 async def measure(folder: Path, clones: int) -> None:
     """Start everything, measure, print, stop."""
     config = folder / "gateway.yaml"
-    recording = silent_wav(10 * MIB // 88_200 - 1, rate_hz=44_100)
-    short = silent_wav(12)
     async with MiniMaxSimulator() as minimax:
         config.write_text(CONFIG.format(folder=folder, minimax=minimax.base_url))
         account = await command(config, "accounts", "create", "bench", "--credit", "100000")
         gateway, url = await serve(config)
         try:
             async with aiohttp.ClientSession() as http:
-                await figures(http, gateway.pid, (url, account["api_key"]), minimax, (recording, short), clones)
+                await figures(Stage(http, gateway.pid, url, account["api_key"], minimax), clones)
         finally:
             gateway.send_signal(signal.SIGTERM)
             await gateway.wait()
 
 
-async def figures(
-    http: aiohttp.ClientSession,
-    pid: int,
-    target: tuple[str, str],
-    minimax: MiniMaxSimulator,
-    recordings: tuple[bytes, bytes],
-    clones: int,
-) -> None:
+async def figures(stage: Stage, clones: int) -> None:
     """Print one line a figure."""
-    url, api_key = target
-    recording, short = recordings
+    http, pid, url, api_key, minimax = stage.http, stage.pid, stage.url, stage.api_key, stage.minimax
+    recording, short = silent_wav(10 * MIB // 88_200 - 1, rate_hz=44_100), silent_wav(12)
     fresh_mib = memory_mib(pid, "VmRSS")
     await clone(http, url, api_key, recording)
     await asyncio.sleep(0.5)

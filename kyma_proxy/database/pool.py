@@ -126,24 +126,28 @@ class Database:
                 raise
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        """All rows of one statement, which is its own transaction. Raises DatabaseUnavailableError.
+        """All rows of one reading statement. Raises DatabaseUnavailableError.
 
-        What must be known to be written goes through `transact`: here a lost answer does not tell.
+        Only for reading: on a connection that proves dead it is repeated once. What writes goes through `transact`.
         """
-        rows: list[asyncpg.Record] = await self._single("fetch", sql, *args)
+        rows: list[asyncpg.Record] = await self._single("fetch", sql, *args, repeat=True)
         return rows
 
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
-        """The first row of one statement, or None. Otherwise as `fetch`."""
-        return await self._single("fetchrow", sql, *args)
+        """The first row of one reading statement, or None. Otherwise as `fetch`."""
+        return await self._single("fetchrow", sql, *args, repeat=True)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
-        """The first value of the first row of one statement, or None. Otherwise as `fetch`."""
-        return await self._single("fetchval", sql, *args)
+        """The first value of the first row of one reading statement, or None. Otherwise as `fetch`."""
+        return await self._single("fetchval", sql, *args, repeat=True)
 
     async def execute(self, sql: str, *args: Any) -> str:
-        """The command tag of one statement (`UPDATE 1`). Otherwise as `fetch`."""
-        tag: str = await self._single("execute", sql, *args)
+        """The command tag (`UPDATE 1`) of one statement that is its own transaction. Raises DatabaseUnavailableError.
+
+        It is never repeated, and a lost answer does not tell whether it ran: what must be known to be written goes
+        through `transact`.
+        """
+        tag: str = await self._single("execute", sql, *args, repeat=False)
         return tag
 
     async def reachable(self) -> bool:
@@ -176,17 +180,22 @@ class Database:
     def _answered_within(self, seconds: float) -> bool:
         return monotonic_seconds() - self._answered_at < seconds
 
-    async def _single(self, method: str, sql: str, *args: Any) -> Any:
+    async def _single(self, method: str, sql: str, *args: Any, repeat: bool) -> Any:
         async with self._connection() as connection:
             try:
                 result = await getattr(connection, method)(sql, *args)
             except Exception as error:
-                if _is_lost(error, connection):
-                    _drop(connection)
+                if not _is_lost(error, connection):
+                    raise
+                dead = _is_closed(connection)
+                _drop(connection)
+                if not (dead and repeat):
                     raise self._away(error) from error
-                raise
-            self._answered_at = monotonic_seconds()
-            return result
+                _log.info("dead_connection_dropped", error=type(error).__name__)
+            else:
+                self._answered_at = monotonic_seconds()
+                return result
+        return await self._single(method, sql, *args, repeat=False)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

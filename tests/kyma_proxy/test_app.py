@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from e2e_kit.world import database_url
 
+from e2e_kit.world import database_url
 from kyma_proxy.app import Application, run_until
 from kyma_proxy.database.pool import DatabaseTarget
 from kyma_proxy.flow import Flow, Reply

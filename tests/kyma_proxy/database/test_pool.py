@@ -170,6 +170,23 @@ async def test_connections_that_the_server_ended_fail_nobody(notes: Database) ->
     assert await notes.fetchval(_COUNT) == 10
 
 
+async def test_reading_on_a_connection_that_proves_dead_is_repeated_once(relay: Any, relayed: Database) -> None:
+    relay.cut()
+    assert await relayed.fetchval("SELECT 1") == 1
+    relay.cut()
+    assert await relayed.transact(_insert(1)) == 1
+    await relay.stop()
+    with pytest.raises(DatabaseUnavailableError):
+        await relayed.fetchval("SELECT 1")
+
+
+async def test_what_writes_is_never_repeated(relay: Any, relayed: Database) -> None:
+    relay.cut()
+    with pytest.raises(DatabaseUnavailableError):
+        await relayed.execute("INSERT INTO notes VALUES (1)")
+    assert await relayed.execute("INSERT INTO notes VALUES (1)") == "INSERT 0 1"
+
+
 async def test_a_silent_connection_is_replaced_at_begin(
     relay: Any, relayed: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,29 +1,25 @@
 """Key → account, or 401."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from multidict import CIMultiDict
 
 from kyma_api_key_auth.config import ApiKeyAuthConfig
 from kyma_api_key_auth.plugin import ApiKeyAuth
-from kyma_proxy.api import ErrorCode, Flow, GatewayError, Identity, Reply, Services
+from kyma_proxy.api import ErrorCode, Flow, GatewayError, Identity, Reply
 from kyma_proxy.testing.flows import make_flow
+from kyma_proxy.testing.services import KeysInMemory, make_services
 
 ADA = Identity("acct_ada", "key_1")
 
 
-class _Keys:
-    async def identify(self, api_key: str) -> Identity | None:
-        if api_key == "ky-down":
-            raise GatewayError(ErrorCode.UNAVAILABLE, "away")
-        return ADA if api_key == "ky-good" else None
+KEYS = KeysInMemory({"ky-good": ADA, "ky-down": GatewayError(ErrorCode.UNAVAILABLE, "away")})
 
 
 @pytest.fixture
 def plugin() -> ApiKeyAuth:
-    return ApiKeyAuth(ApiKeyAuthConfig(), cast(Services, SimpleNamespace(keys=_Keys())))
+    return ApiKeyAuth(ApiKeyAuthConfig(), make_services(keys=KEYS))
 
 
 async def _proceed(_flow: Flow) -> Reply:

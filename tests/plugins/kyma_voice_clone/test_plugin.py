@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,33 +15,16 @@ from kyma_proxy.api import (
     Flow,
     GatewayError,
     Identity,
-    Minted,
-    MintOrder,
     Recording,
     Reply,
-    Services,
 )
-from kyma_proxy.tasks import Tasks
 from kyma_proxy.testing.audio import silent_wav
 from kyma_proxy.testing.flows import BytesBody, make_flow
+from kyma_proxy.testing.services import MintingWithoutBooks, make_services
 from kyma_voice_clone.config import VoiceCloneConfig
 from kyma_voice_clone.plugin import VoiceClone
 
 ADA = Identity("acct_ada", "key_1")
-
-
-class _Minting:
-    """Mints without books: calls the provider, then renders."""
-
-    def __init__(self) -> None:
-        self.orders: list[MintOrder] = []
-
-    async def mint(
-        self, order: MintOrder, create: Callable[[str], Awaitable[None]], render: Callable[[Minted], Reply]
-    ) -> Reply:
-        self.orders.append(order)
-        await create("kyma_0123456789abcdef")
-        return render(Minted("kyma_0123456789abcdef", order.name, order.price_micros, 47_900_000))
 
 
 class _Provider:
@@ -61,9 +43,8 @@ class _Provider:
 
 class _Stage:
     def __init__(self, config: dict[str, Any]) -> None:
-        self.minting, self.provider = _Minting(), _Provider()
-        nothing: Any = None
-        services = Services(nothing, self.minting, MappingProxyType({"minimax": self.provider}), Tasks())  # type: ignore[arg-type]
+        self.minting, self.provider = MintingWithoutBooks(), _Provider()
+        services = make_services(minting=self.minting, voice_providers={"minimax": self.provider})
         self.plugin = VoiceClone(VoiceCloneConfig.model_validate({"upstream": "minimax", **config}), services)
 
     async def handle(self, flow: Flow) -> Reply:
