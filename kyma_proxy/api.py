@@ -2,7 +2,7 @@
 
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import ClientLeftError, Flow, Identity, Reply, ReplyStream, RequestBody
+from kyma_proxy.flow import ClientLeftError, Flow, Identity, Reply, ReplyStream, RequestBody, WholeBody
 from kyma_proxy.money import UsdPrice, format_usd, usd_number
 from kyma_proxy.plugin import (
     WHEREVER_NEEDED,
@@ -46,6 +46,7 @@ __all__ = [
     "UsdPrice",
     "VoiceProvider",
     "VoiceProviderName",
+    "WholeBody",
     "format_usd",
     "monotonic_seconds",
     "usd_number",

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from kyma_proxy.errors import ErrorCode, GatewayError
+
 
 class EndReason(StrEnum):
     """How a request ended: one word a request, in its log line and in metrics."""
@@ -80,6 +82,28 @@ class RequestBody(Protocol):
         """
 
 
+class WholeBody:
+    """A body that a plugin has read already, byte for byte, to be forwarded from memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    @property
+    def content_length(self) -> int:
+        """Its size in bytes."""
+        return len(self.content)
+
+    def narrow(self, max_bytes: int) -> None:
+        """Raises GatewayError TOO_LARGE when the body is larger than `max_bytes`."""
+        if len(self.content) > max_bytes:
+            raise GatewayError(ErrorCode.TOO_LARGE, f"The body is over {max_bytes} bytes.")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The bytes in one piece; as often as asked."""
+        if self.content:
+            yield self.content
+
+
 @dataclass(slots=True)
 class Flow:
     """A request on its way through the plugins.
@@ -99,6 +123,8 @@ class Flow:
     host: str = ""
     identity: Identity | None = None
     model: str | None = None
+    document: Mapping[str, Any] | None = None
+    """The JSON body as a plugin parsed and checked it: what an adapter builds its own request from."""
     context: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     client_connected: Callable[[], bool] = lambda: True
