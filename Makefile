@@ -32,6 +32,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/clone_cost.py
+	$(BIN)/python benchmarks/speech_first_byte.py
 
 # The reference pages, from the code.
 docs: $(READY)

@@ -1,6 +1,6 @@
-"""Writes `docs/configuration.md` and `docs/errors.md` from the code, so that they cannot disagree with it.
+"""Writes `docs/configuration.md`, `docs/errors.md` and `docs/speech.md` from the code, so that they agree with it.
 
-Run `make docs` after changing a setting or the table of errors; a test compares the files with what this would write.
+Run `make docs` after changing a setting or one of the tables; a test compares the files with what this would write.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ from kyma_proxy.settings import (
     ServerSettings,
     UpstreamTimeouts,
 )
+from kyma_proxy.upstreams.minimax.errors import CODES, Fault
+from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS
+from kyma_proxy.upstreams.minimax.speech_refusals import as_said_of_speech, refusal_of
+from kyma_proxy.upstreams.minimax.wire import Answer
 
 DOCS = Path(__file__).parent
-SHIPPED_PLUGINS = ("api_key_auth", "voice_clone")
+SHIPPED_PLUGINS = ("api_key_auth", "voice_clone", "voice_ownership")
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`server`", ServerSettings),
@@ -64,6 +68,30 @@ connection, because then nothing was done.
 |---|---|---|---|---|
 """
 
+SPEECH_HEAD = """# Speech at MiniMax
+
+Made by `make docs` from the tables in `kyma_proxy/upstreams/minimax/`; do not edit.
+
+`POST /v1/audio/speech` with a model of `upstreams.NAME.models` becomes one `POST /v1/t2a_v2`, whose body is written
+afresh from these fields; others are ignored. A field that is null counts as left out; two names of one field that
+disagree are 400.
+
+| field | what it is |
+|---|---|
+| `model` | a public name of `upstreams.NAME.models`; another one is 400 `not_a_tts_model` |
+| `input` (or `text`) | the text, at most `max_input_chars` code points |
+| `voice_id` | the voice, at most 256 characters; also `voice`, `voice.id`, `voice.voice_id`, `voice_setting.voice_id` |
+| `timbre_weights` (or `timber_weights`) | instead of a voice: up to 4 of `{"voice_id", "weight": 1 to 100}` to mix |
+| `response_format` | see below |
+| `speed` | 0.5 to 2 |
+| `stream` | true: the plain audio as it is spoken; `stream_format` may only be `audio` |
+
+A failure before the first audio is answered as below. One after it, or an end without the provider's closing event,
+resets the client's connection, so that a part cannot pass for the whole. An answer that is not streamed may have 64 MiB
+of JSON, about 32 MiB of audio. Nothing is ever sent twice.
+
+"""
+
 
 def configuration() -> str:
     """The text of `docs/configuration.md`."""
@@ -85,6 +113,28 @@ def errors() -> str:
         for code in ErrorCode
     ]
     return ERRORS_HEAD + "\n".join(rows) + "\n"
+
+
+def speech() -> str:
+    """The text of `docs/speech.md`."""
+    parts = [SPEECH_HEAD, "| `response_format` | media type | provider's format | Hz | bit/s | with `stream` |\n"]
+    parts.append("|---|---|---|---|---|---|\n")
+    for name, each in FORMATS.items():
+        setting = each.audio_setting
+        default = " (default)" if name == DEFAULT_FORMAT else ""
+        parts.append(
+            f"| `{name}`{default} | {each.content_type} | {setting['format']} | {setting['sample_rate']} "
+            f"| {setting.get('bitrate', '')} | {'yes' if each.streams else 'no'} |\n"
+        )
+    parts.append("\nThe provider's failures; those marked so are logged as `provider_operator_fault`.\n\n")
+    parts.append("| provider's code | what it means | the client gets |\n|---|---|---|\n")
+    for code, meaning in sorted(CODES.items()):
+        error = refusal_of(as_said_of_speech(Answer(meaning=meaning, code=code)))
+        paged = " (pages the operator)" if meaning.fault is Fault.OPERATOR else ""
+        parts.append(f"| {code} | {meaning.text}{paged} | {error.code.status} `{error.code.code}` |\n")
+    parts.append("| any other | not documented | 502 `provider_error` |\n\n")
+    parts.append("A 2013 about the voice id is 404 `voice_not_found`; one about the model pages and is 502.\n")
+    return "".join(parts)
 
 
 def _table(title: str, model: type[BaseModel]) -> str:
@@ -144,3 +194,4 @@ def _default(field: FieldInfo) -> str:
 if __name__ == "__main__":
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
     (DOCS / "errors.md").write_text(errors(), encoding="utf-8")
+    (DOCS / "speech.md").write_text(speech(), encoding="utf-8")

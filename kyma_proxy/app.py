@@ -29,6 +29,7 @@ from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.registry import build_upstream
 from kyma_proxy.voices.minting import Minting
+from kyma_proxy.voices.ownership import VoiceOwnership
 from kyma_proxy.voices.provider import VoiceProvider
 
 _log = structlog.get_logger("kyma_proxy.app")
@@ -36,14 +37,27 @@ _CLEAN_UP_SECONDS = 5
 
 
 class Application:
-    """One gateway process: everything it needs, started in order and released in the opposite one."""
+    """One gateway process: everything it needs, started in order and released in the opposite one.
 
-    def __init__(self, settings: Settings, plugins: Mapping[str, type[Plugin[Any]]], *, migrate: bool = False) -> None:
+    A client that hangs up never cancels a handler: work that moves money must reach its end, and what only reads
+    notices the leaver at its next read or write. `handler_cancellation` is for tests, which show that nothing rests on
+    that.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plugins: Mapping[str, type[Plugin[Any]]],
+        *,
+        migrate: bool = False,
+        handler_cancellation: bool = False,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.tasks = Tasks()
         self.gateway = Gateway()
-        self.data = DataListener(self.gateway.handle, _listener_options(settings.server), RequestObserver(self.metrics))
+        options = _listener_options(settings.server, handler_cancellation)
+        self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics))
         self.admin = AdminListener(self._readiness, self.metrics.registry)
         self._plugins = plugins
         self._migrate = migrate
@@ -93,6 +107,7 @@ class Application:
     async def _start_plugins(self, stack: AsyncExitStack, database: Database, target: DatabaseTarget) -> None:
         feed = ChangeFeed(target, self.tasks)
         keys = KeyDirectory(database, feed)
+        ownership = VoiceOwnership(database, feed)
         stack.push_async_callback(feed.stop)
         await feed.start()
         upstreams: dict[str, Upstream] = {}
@@ -101,7 +116,8 @@ class Application:
             stack.push_async_callback(upstreams[name].stop)
             await upstreams[name].start()
         providers = {name: each for name, each in upstreams.items() if isinstance(each, VoiceProvider)}
-        services = Services(keys, Minting(database, self.tasks), MappingProxyType(providers), self.tasks)
+        minting = Minting(database, self.tasks)
+        services = Services(keys, minting, ownership, MappingProxyType(providers), self.tasks)
         runner = PluginRunner()
         stack.push_async_callback(runner.stop)
         self.gateway.swap(await runner.start(self.settings, self._plugins, services, upstreams))
@@ -114,11 +130,9 @@ class Application:
         return True, "ready"
 
 
-def _listener_options(server: ServerSettings) -> ListenerOptions:
-    # A client that hangs up never cancels a handler: work that moves money must reach its end, and what only reads
-    # notices the leaver at its next read or write.
+def _listener_options(server: ServerSettings, handler_cancellation: bool) -> ListenerOptions:
     return ListenerOptions(
-        handler_cancellation=False,
+        handler_cancellation=handler_cancellation,
         head_timeout_seconds=server.head_timeout_seconds,
         keepalive_seconds=server.keepalive_timeout_seconds,
         body_idle_timeout_seconds=server.body_idle_timeout_seconds,

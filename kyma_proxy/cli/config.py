@@ -111,7 +111,8 @@ def _meets(
     request: tuple[str, str, str | None],
 ) -> dict[str, Any]:
     method, path, model = request
-    route = Router(settings.routes).match(method, path, model)
+    router = Router(settings.routes)
+    route = router.match(method, path, model)
     data: dict[str, Any] = {"method": method, "path": path, "plugins": [], "body": "streamed"}
     endpoint = laid_out.endpoints.get(path)
     if endpoint is not None and method not in endpoint.members:
@@ -123,7 +124,15 @@ def _meets(
         if isinstance(use, Spool):
             data["body"] = f"read by {entry.use}, at most {use.max_bytes} bytes"
         data |= {f"{entry.use}: {key}": value for key, value in plugins[entry.use].explain(entry.config).items()}
-    return data | {
-        "route": route.pattern if route else None,
-        "upstream": route.upstream if route else None,
-    }
+    data |= {"model": model, "route": route.pattern if route else None, "upstream": route.upstream if route else None}
+    return data if model is not None else data | _by_model(router, settings, method, path)
+
+
+def _by_model(router: Router, settings: Settings, method: str, path: str) -> dict[str, str]:
+    """Where the request would go if it named a model that some route asks for."""
+    found: dict[str, str] = {}
+    for route, written in zip(router.routes, settings.routes, strict=True):
+        for pattern in written.models or ():
+            if route.matches(method, path, pattern):
+                found.setdefault(f"upstream of {pattern}", route.upstream)
+    return found

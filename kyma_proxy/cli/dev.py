@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import sys
@@ -19,11 +20,13 @@ from kyma_proxy.money import parse_usd
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.settings import HostPort, Settings, environment, load_settings
-from kyma_proxy.simulators.minimax import MiniMaxSimulator
+from kyma_proxy.simulators.minimax import Behaviour, MiniMaxSimulator
 from kyma_proxy.simulators.origin import OriginSimulator
 from kyma_proxy.simulators.sample import SAMPLE_FILENAME, sample_recording
 
 DEMO_CREDIT_USD = "25.00"
+STREAM_CHUNK_SECONDS = 0.1
+"""How long the simulated provider takes over each piece of a stream, so that one sees it stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> 
     """Start everything embedded: PostgreSQL, a simulated MiniMax and origin, the gateway. Ctrl-C ends it all."""
     stopped = stop_on_signals()
     configure_logging()
-    minimax, origin = MiniMaxSimulator(), OriginSimulator()
+    minimax = MiniMaxSimulator(behaviour=Behaviour(stream_chunk_seconds=STREAM_CHUNK_SECONDS))
+    origin = OriginSimulator()
     await minimax.start()
     await origin.start()
     try:
@@ -54,11 +58,12 @@ async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> 
         application = Application(_settings(options, minimax, origin), InstalledPlugins())
         await application.start()
         try:
-            sample = _write_sample(data_dir)
+            (data_dir / SAMPLE_FILENAME).write_bytes(sample_recording())
             opened = await application.database.transact(
                 lambda connection: open_account(connection, "demo", parse_usd(DEMO_CREDIT_USD), "dev")
             )
-            click.echo(_welcome(application, options, opened, sample))
+            other = await application.database.transact(lambda connection: open_account(connection, "other", 0, "dev"))
+            click.echo(_welcome(application, options, opened, other))
             await stopped.wait()
         finally:
             await application.stop()
@@ -83,40 +88,67 @@ def _settings(options: DevOptions, minimax: MiniMaxSimulator, origin: OriginSimu
     return settings.model_copy(update={"server": server})
 
 
-def _write_sample(data_dir: Path) -> Path:
-    sample = data_dir / SAMPLE_FILENAME
-    sample.write_bytes(sample_recording())
-    return sample
-
-
-def _welcome(application: Application, options: DevOptions, opened: OpenedAccount, sample: Path) -> str:
+def _welcome(application: Application, options: DevOptions, demo: OpenedAccount, other: OpenedAccount) -> str:
     base = f"http://127.0.0.1:{application.data.port}"
+    admin = f"http://127.0.0.1:{application.admin.port}"
+    sample = options.data_dir / SAMPLE_FILENAME
     command = _command(options)
     return f"""
-Kyma Proxy is running: {base}   (admin: http://127.0.0.1:{application.admin.port})
+Kyma Proxy is running: {base}   (admin: {admin})
 
-  API key     {opened.api_key}
-  account     {opened.account_id}, ${DEMO_CREDIT_USD}
+  API key     {demo.api_key}
+  account     {demo.account_id}, ${DEMO_CREDIT_USD}
   recording   {sample}
 
-Clone a voice from the recording ($2.10):
+Clone a voice from the recording ($2.10), and keep its id in $VOICE:
 
-  curl -sS {base}/v1/audio/voice-clone -H "Authorization: Bearer {opened.api_key}" \\
-    -F file=@{shlex.quote(str(sample))} -F name=demo
+  VOICE=$(curl -sS {base}/v1/audio/voice-clone -H "Authorization: Bearer {demo.api_key}" \\
+    -F file=@{shlex.quote(str(sample))} -F name=demo | tee /dev/stderr | grep -o 'kyma_[0-9a-f]*')
+
+{_speech_lines(base, options, demo, other)}
+
+List the voices of the origin, where everything else is forwarded to:
+
+  curl -sS {base}/v1/audio/voices -H "Authorization: Bearer {demo.api_key}"
 
 See the balance, the owner on file, and whether the books are right:
 
-  {command} accounts show {opened.account_id}
-  {command} voices list --account {opened.account_id}
+  {command} accounts show {demo.account_id}
+  {command} voices list --account {demo.account_id}
   {command} ledger audit
 
 Is it ready? What does it measure?
 
-  curl -sS http://127.0.0.1:{application.admin.port}/readyz
-  curl -sS http://127.0.0.1:{application.admin.port}/metrics
+  curl -sS {admin}/readyz
+  curl -sS {admin}/metrics
 
 Ctrl-C stops everything.
 """
+
+
+def _speech_lines(base: str, options: DevOptions, demo: OpenedAccount, other: OpenedAccount) -> str:
+    whole, streamed = (shlex.quote(str(options.data_dir / name)) for name in ("speech.mp3", "streamed.mp3"))
+    return f"""Speak with it; the simulated provider speaks a tone as long as the text, in a file that plays:
+
+  {_speak(base, demo, "Hello from Kyma.")} \\
+    -o {whole}
+
+Speak streaming, and see when the first byte came and when the last:
+
+  {_speak(base, demo, "Every word leaves as soon as it is spoken. " * 2, stream=True)} \\
+    -N -o {streamed} -w 'first byte after %{{time_starttransfer}} s, last after %{{time_total}} s\\n'
+
+Speak with it as somebody else, who is refused (403):
+
+  {_speak(base, other, "This is not my voice.")} \\
+    -w ' %{{http_code}}\\n'"""
+
+
+def _speak(base: str, speaker: OpenedAccount, text: str, *, stream: bool = False) -> str:
+    fields = {"model": "minimax-speech-turbo", "input": text.strip(), **({"stream": True} if stream else {})}
+    body = json.dumps(fields).removesuffix("}") + ', "voice": "\'$VOICE\'"}'
+    return f"""curl -sS {base}/v1/audio/speech -H "Authorization: Bearer {speaker.api_key}" \\
+    -H "Content-Type: application/json" -d '{body}'"""
 
 
 def _command(options: DevOptions) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from kyma_proxy.accounts.keys import UnknownAccountError
 from kyma_proxy.cli.common import Failure, config_option, emit, emit_list, json_option, runs_async, transact
 from kyma_proxy.database.pool import Connection
 from kyma_proxy.voices import registry
+from kyma_proxy.voices.ownership import UNLISTED_SECONDS
 from kyma_proxy.voices.registry import Origin, VoiceTakenError
 
 
@@ -49,7 +51,7 @@ async def list_(account_id: str | None, config_path: Path, as_json: bool) -> Non
 @json_option
 @runs_async
 async def adopt(voice_id: str | None, account_id: str | None, csv_path: Path | None, **values: Any) -> None:
-    """Put voices that exist already on file for an account."""
+    """Put voices that exist already on file for an account; when this returns, nobody else can use them."""
     wanted = _wanted(voice_id, account_id, csv_path)
     origin = Origin(values["upstream"], values["provider_account"])
 
@@ -58,6 +60,9 @@ async def adopt(voice_id: str | None, account_id: str | None, csv_path: Path | N
             await _adopt_one(connection, each_voice, each_account, name, origin)
 
     await transact(values["config_path"], write)
+    # A gateway may have looked an id up just before and believe it not to be on file. It hears the news at once, but
+    # one that is being cut off from the database may not: by now it has forgotten.
+    await asyncio.sleep(UNLISTED_SECONDS)
     emit({"adopted": len(wanted)}, as_json=values["as_json"])
 
 

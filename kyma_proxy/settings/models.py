@@ -159,6 +159,9 @@ class MiniMaxUpstreamSettings(CommonUpstreamSettings):
     clone_timeout_seconds: Seconds = Field(
         default=180, description="How long the call that clones a voice may take, in seconds."
     )
+    max_input_chars: int = Field(
+        default=5000, ge=1, le=9999, description="Longest text to speak, in characters (Unicode code points)."
+    )
     provider_account: NonEmpty = Field(
         default="default", description="Name for the account at the provider that owns the voices; not a secret."
     )

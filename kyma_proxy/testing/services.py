@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import cast
 
@@ -11,6 +11,7 @@ from kyma_proxy.flow import Identity, Reply
 from kyma_proxy.services import Services
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
+from kyma_proxy.voices.ownership import VoiceOwnership
 from kyma_proxy.voices.provider import VoiceProvider
 
 
@@ -45,16 +46,48 @@ class MintingWithoutBooks:
         return render(Minted(self._voice_id, order.name, order.price_micros, self._balance_micros))
 
 
+class OwnershipInMemory:
+    """Who owns which voice, over a mapping of ids to account ids; `asked` are the questions, one set of texts each.
+
+    An id mapped to None is on file but not active, so that nobody may use it. An exception instead of a mapping is
+    raised, as when the database is away.
+    """
+
+    def __init__(self, owners: Mapping[str, str | None] | Exception) -> None:
+        self._owners = owners
+        self.asked: list[frozenset[str]] = []
+
+    async def forbidden(
+        self, account_id: str, candidates: Collection[str], *, listed_only: str | None = None
+    ) -> frozenset[str]:
+        """Which candidates the account may not use, by the rules of the real one."""
+        self.asked.append(frozenset(candidates))
+        if isinstance(self._owners, Exception):
+            raise self._owners
+        owners = self._owners
+        return frozenset(
+            each
+            for each in candidates
+            if (
+                owners[each] != account_id
+                if each in owners
+                else listed_only is not None and each.startswith(listed_only)
+            )
+        )
+
+
 def make_services(
     *,
     keys: KeysInMemory | None = None,
     minting: MintingWithoutBooks | None = None,
+    ownership: OwnershipInMemory | None = None,
     voice_providers: Mapping[str, VoiceProvider] | None = None,
 ) -> Services:
-    """Services for a plugin under test; what is left out knows nobody and makes voices for free."""
+    """Services for a plugin under test; what is left out knows nobody, makes voices for free and has none on file."""
     return Services(
         keys=cast(KeyDirectory, keys or KeysInMemory({})),
         minting=cast(Minting, minting or MintingWithoutBooks()),
+        ownership=cast(VoiceOwnership, ownership or OwnershipInMemory({})),
         voice_providers=MappingProxyType(dict(voice_providers or {})),
         tasks=Tasks(),
     )

@@ -27,7 +27,13 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
     async with AsyncExitStack() as stack:
 
         async def make(
-            *, clone: str = "", server: str = "", minimax_extra: str = "", credit_micros: int = 25_000_000
+            *,
+            clone: str = "",
+            ownership: str = "",
+            server: str = "",
+            minimax_extra: str = "",
+            credit_micros: int = 25_000_000,
+            handler_cancellation: bool = False,
         ) -> World:
             minimax = await stack.enter_async_context(MiniMaxSimulator())
             origin = await stack.enter_async_context(OriginSimulator())
@@ -36,6 +42,7 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
                 CONFIG.format(
                     server=server,
                     clone=clone,
+                    ownership=ownership,
                     minimax=minimax.base_url,
                     key=minimax.api_key,
                     minimax_extra=minimax_extra,
@@ -44,7 +51,8 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
             )
             plugins = InstalledPlugins()
             environ = {"TEST_DATABASE_URL": database_url(database_target)}
-            application = Application(load_settings(path, plugins=plugins, environ=environ), plugins)
+            settings = load_settings(path, plugins=plugins, environ=environ)
+            application = Application(settings, plugins, handler_cancellation=handler_cancellation)
             await application.start()
             stack.push_async_callback(application.stop)
             opened = await application.database.transact(

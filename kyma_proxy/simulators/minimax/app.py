@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
 
 import structlog
 from aiohttp import web
 
+from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.simulators.faults import strike
 from kyma_proxy.simulators.minimax.control import add_switches, inject
 from kyma_proxy.simulators.minimax.faults import Behaviour, Fault
 from kyma_proxy.simulators.minimax.replies import RefusalError
 from kyma_proxy.simulators.minimax.requests import JSON_BYTES_MAX, read_call
-from kyma_proxy.simulators.minimax.routes import OPERATIONS, Operation
+from kyma_proxy.simulators.minimax.routes import OPERATIONS, Operation, Result
+from kyma_proxy.simulators.minimax.speech import SpokenStream
+from kyma_proxy.simulators.minimax.speech_stream import (
+    CallerLeftError,
+    send_stream,
+    spoil_whole,
+    wait,
+    with_placeholder,
+)
 from kyma_proxy.simulators.minimax.state import Call, State, StoredFile, Voice
 from kyma_proxy.simulators.replies import json_response
 from kyma_proxy.simulators.server import SimulatorServer
@@ -101,15 +109,15 @@ class MiniMaxSimulator(SimulatorServer[Call]):
         if operation is None:
             return web.Response(status=404, text="404 page not found")
         fault = self.state.faults.take(call.path) or _NO_FAULT
-        answer = await _strike(fault, request) if fault.moment == "before" else None
+        answer: web.StreamResponse | None = await _strike(fault, request) if fault.moment == "before" else None
         if answer is None:
-            body = await self._perform(operation, call)
+            result = await self._perform(operation, call)
             answer = await _strike(fault, request) if fault.moment == "after" else None
-            answer = answer or json_response(fault.change(body))
+            answer = answer or await _reply(request, result, fault, call)
         _log.info("simulated_minimax_call", method=call.method, path=call.path, status=answer.status)
         return answer
 
-    async def _perform(self, operation: Operation, call: Call) -> Mapping[str, Any]:
+    async def _perform(self, operation: Operation, call: Call) -> Result:
         try:
             self._authenticate(call)
             self.state.count_call(call.path)
@@ -130,9 +138,28 @@ class MiniMaxSimulator(SimulatorServer[Call]):
 async def _strike(fault: Fault, request: web.Request) -> web.Response | None:
     """The fault's own answer after its stall; None if it has none and the call goes on."""
     answer = await strike(fault, request)
-    if answer is None and fault.error_code is not None:
-        return json_response(fault.change(RefusalError(fault.error_code, fault.error_message).body()))
+    if answer is None and fault.error_code is not None and not fault.breaks_stream:
+        return _refused(fault)
     return answer
+
+
+def _refused(fault: Fault) -> web.Response:
+    assert fault.error_code is not None
+    body = RefusalError(fault.error_code, fault.error_message).body()
+    return json_response(fault.change(with_placeholder(body, fault)))
+
+
+async def _reply(request: web.Request, result: Result, fault: Fault, call: Call) -> web.StreamResponse:
+    try:
+        if isinstance(result, SpokenStream):
+            return await send_stream(request, result, fault, call)
+        await wait(request, fault.slow_first_byte_seconds)
+    except CallerLeftError:
+        call.progress.client_left_at = monotonic_seconds()
+        return web.Response()
+    if fault.error_code is not None:
+        return _refused(fault)
+    return json_response(fault.change(spoil_whole(result, fault)))
 
 
 async def _add_trace_id(_: web.Request, response: web.StreamResponse) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kyma_proxy.simulators.minimax.audio import duration_seconds
 from kyma_proxy.simulators.minimax.replies import RefusalError, invalid_params, success
+from kyma_proxy.simulators.minimax.speech_request import MODELS
 from kyma_proxy.simulators.minimax.state import Call, State, StoredFile
 
 _EXTENSIONS = ("mp3", "m4a", "wav")
@@ -20,7 +21,6 @@ _TEXT_CHARS_MAX, _VALIDATION_CHARS_MAX = 1000, 200
 _VOICE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{6,254}[A-Za-z0-9]", re.ASCII)
 _PUNCTUATION = tuple(".!?,;:…。！？，；：、")
 _SWITCHES = ("need_noise_reduction", "need_volume_normalization", "aigc_watermark")
-_MODELS = frozenset(f"speech-{version}-{kind}" for version in ("2.8", "2.6", "02", "01") for kind in ("hd", "turbo"))
 _PLAIN_FIELDS = {"input_sensitive": False, "input_sensitive_type": 0, "demo_audio": ""}
 
 
@@ -82,7 +82,7 @@ def _check_preview(fields: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if not isinstance(text, str) or len(text) > _TEXT_CHARS_MAX:
         raise invalid_params("text too long")
-    if model not in _MODELS:
+    if model not in MODELS:
         raise invalid_params(f"method t2a-v2 not have model: {model}")
     audio_ms = 66 * len(text)
     extra_info = {

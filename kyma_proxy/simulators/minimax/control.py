@@ -79,6 +79,9 @@ def describe(state: State) -> dict[str, Any]:
                 "fields": dict(call.fields),
                 "filename": call.filename,
                 "upload_bytes": call.upload_bytes,
+                "events": call.progress.events,
+                "audio_bytes": call.progress.audio_bytes,
+                "client_left": call.progress.client_left_at is not None,
             }
             for call in state.calls
         ],

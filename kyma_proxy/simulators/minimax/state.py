@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from kyma_proxy.clock import utc_now
+from kyma_proxy.clock import monotonic_seconds, utc_now
 from kyma_proxy.simulators.faults import FaultBook
 from kyma_proxy.simulators.minimax.faults import Behaviour, Fault
 from kyma_proxy.simulators.minimax.replies import RefusalError
@@ -21,7 +21,31 @@ CALLS_MAX = 1000
 FILES_MAX = 1000
 KEPT_BYTES_MAX = 64 * 1024 * 1024
 VOICE_IDS_MAX = 100_000
-SYSTEM_VOICES = {"English_Graceful_Lady": "Graceful Lady", "Chinese (Mandarin)_Lyrical_Voice": "Lyrical Voice"}
+SYSTEM_VOICES = {
+    "English_Graceful_Lady": "Graceful Lady",
+    "English_magnetic_voiced_man": "Magnetic-voiced Man",
+    "English_expressive_narrator": "Expressive Narrator",
+    "Chinese (Mandarin)_Lyrical_Voice": "Lyrical Voice",
+    "Japanese_Calm（Radio） ": "Calm Radio",
+}
+"""Ids are matched byte by byte: spaces, brackets of any width and a space at the end belong to them."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What became of a reply with speech; of a stream it goes on changing while that goes out.
+
+    `events` counts those handed to the connection. `audio_bytes` and `audio_sha256` are of the audio that was spoken:
+    of a stream, of the pieces sent so far, joined, without a closing event's aggregate. `complete` is set once the last
+    byte of a stream was handed over. `client_left_at`, by `monotonic_seconds`, is when it was seen that the caller had
+    hung up.
+    """
+
+    events: int = 0
+    audio_bytes: int = 0
+    audio_sha256: str = ""
+    complete: bool = False
+    client_left_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +53,8 @@ class Call:
     """One call as it arrived, also one that was refused.
 
     `json` is None unless the body was a JSON object; `fields`, `filename` and `upload` are of a multipart form.
-    `upload` is empty when the file was over the limit; `upload_bytes` counts what came.
+    `upload` is empty when the file was over the limit; `upload_bytes` counts what came. `arrived_at` is by
+    `monotonic_seconds`.
     """
 
     method: str
@@ -41,6 +66,8 @@ class Call:
     filename: str | None = None
     upload: bytes = b""
     upload_bytes: int = 0
+    arrived_at: float = field(default_factory=monotonic_seconds)
+    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +189,19 @@ class State:
         if voice_id in self.cloning_voice_ids:
             self.cloning_voice_ids.discard(voice_id)
             self.voices[voice_id] = Voice(voice_id, voice_type, int(self.now_seconds()))
+
+    def find_voice(self, voice_id: str) -> Voice | None:
+        """The voice of this account with exactly this id, None for a system voice.
+
+        Raises RefusalError 2042 if the account may not use the id, 2054 if nobody has it.
+        """
+        if voice_id in self.behaviour.inaccessible_voice_ids:
+            raise RefusalError(2042)
+        if voice_id in SYSTEM_VOICES:
+            return None
+        if voice_id not in self.voices:
+            raise RefusalError(2054)
+        return self.voices[voice_id]
 
     def activate_voice(self, voice_id: str) -> None:
         """What the first real synthesis does: the voice is listed and no longer vanishes. Raises KeyError."""

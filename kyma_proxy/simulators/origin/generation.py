@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from kyma_proxy.money import usd_number
-from kyma_proxy.simulators.origin.audio import Format
 from kyma_proxy.simulators.origin.replies import Bill, RefusalError, invalid
 from kyma_proxy.simulators.origin.requests import Received
 from kyma_proxy.simulators.origin.speech import audio_format
 from kyma_proxy.simulators.origin.state import State
 from kyma_proxy.simulators.replies import json_response
+from kyma_proxy.simulators.tone import Format
 
 ELEVENLABS_MUSIC = "elevenlabs-music"
 MUSIC_MICROS_PER_SECOND = 135_000

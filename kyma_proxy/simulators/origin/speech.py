@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from kyma_proxy.simulators.origin.audio import DEFAULT_FORMAT, FORMATS, Format
+from kyma_proxy.simulators.origin.audio import DEFAULT_FORMAT, FORMATS
 from kyma_proxy.simulators.origin.replies import RefusalError, invalid
 from kyma_proxy.simulators.origin.requests import Received
 from kyma_proxy.simulators.origin.state import State
+from kyma_proxy.simulators.tone import Format
 
 DEFAULT_MODEL = "eleven-multilingual-v2"
 MICROS_PER_CHAR: Mapping[str, int] = {

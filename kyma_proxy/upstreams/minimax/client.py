@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import quote
 
 import structlog
-from aiohttp.payload import BytesPayload, Payload
-from multidict import CIMultiDict
-from pydantic import SecretStr
 
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.exchange import OutgoingRequest
-from kyma_proxy.upstreams.headers import text
-from kyma_proxy.upstreams.minimax.errors import INVALID_PARAMETERS, VOICE_ID_UNKNOWN, Fault
+from kyma_proxy.upstreams.minimax.calls import Calls, read_whole, trace_id
+from kyma_proxy.upstreams.minimax.errors import INVALID_PARAMETERS, VOICE_ID_UNKNOWN, names_voice_id
 from kyma_proxy.upstreams.minimax.multipart import Upload
 from kyma_proxy.upstreams.minimax.wire import MAX_ANSWER_BYTES, Answer, file_id_of, read_answer
-from kyma_proxy.upstreams.transport import IncomingReply, Transport
 from kyma_proxy.voices.provider import ProviderError, Recording
 
 CLONE_PURPOSE = "voice_clone"
@@ -27,14 +20,6 @@ SHORT_CALL_SECONDS = 30.0
 """At most this long is waited for a call that only looks something up or removes it."""
 
 _log = structlog.get_logger("kyma_proxy.upstreams.minimax")
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Who we are at MiniMax. `group_id` is sent, as a query parameter, only if set: newer keys refuse a foreign one."""
-
-    api_key: SecretStr
-    group_id: str | None = None
 
 
 class MiniMaxClient:
@@ -45,19 +30,20 @@ class MiniMaxClient:
     in no log line, exception or repr.
     """
 
-    def __init__(self, transport: Transport, credentials: Credentials, clone_timeout_seconds: float) -> None:
-        self._transport = transport
-        self._credentials = credentials
+    def __init__(self, calls: Calls, clone_timeout_seconds: float) -> None:
+        self._calls = calls
+        self._transport = calls.transport
         self._clone_timeout_seconds = clone_timeout_seconds
-        self._short_call_seconds = min(SHORT_CALL_SECONDS, transport.timeouts.first_byte_seconds)
+        self._short_call_seconds = min(SHORT_CALL_SECONDS, calls.transport.timeouts.first_byte_seconds)
 
     async def upload_file(self, recording: Recording, filename: str) -> int:
         """Upload a recording to clone from; the file's 64-bit id. The provider judges it by the name's extension."""
         upload = Upload(recording, filename, CLONE_PURPOSE)
         timeouts = self._transport.timeouts
         body = upload.body(timeouts.idle_seconds)
-        headers = self._headers(upload.content_type, upload.length)
-        answer = await self._call("/v1/files/upload", headers, body, timeouts.first_byte_seconds)
+        path = "/v1/files/upload"
+        request = self._calls.request(path, body, upload.content_type, upload.length, timeouts.first_byte_seconds)
+        answer = await self._call(path, request)
         file_id = file_id_of(answer.fields)
         if file_id is None:
             raise ProviderError("files/upload: the answer has no file_id", outcome_known=False)
@@ -82,35 +68,16 @@ class MiniMaxClient:
         await self._post("/v1/files/delete", fields, self._short_call_seconds)
 
     async def _post(self, path: str, fields: Mapping[str, object], first_byte_seconds: float) -> Answer:
-        body = json.dumps(fields, separators=(",", ":")).encode()
-        headers = self._headers("application/json", len(body))
-        return await self._call(path, headers, BytesPayload(body), first_byte_seconds)
+        return await self._call(path, self._calls.json_request(path, fields, first_byte_seconds))
 
-    def _headers(self, content_type: str, length: int) -> CIMultiDict[str]:
-        return CIMultiDict(
-            {
-                "Host": self._transport.host,
-                "Authorization": f"Bearer {self._credentials.api_key.get_secret_value()}",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "kyma-proxy",
-                "Content-Type": content_type,
-                "Content-Length": str(length),
-            }
-        )
-
-    async def _call(self, path: str, headers: CIMultiDict[str], body: Payload, first_byte_seconds: float) -> Answer:
+    async def _call(self, path: str, request: OutgoingRequest) -> Answer:
         """Make one call and return its success. Raises ProviderError."""
-        group = self._credentials.group_id
-        query = None if group is None else f"GroupId={quote(group, safe='')}"
-        target = self._transport.target(path, query)
-        request = OutgoingRequest("POST", target, headers, first_byte_seconds, body)
         started = monotonic_seconds()
         facts: dict[str, object] = {"call": path}
         try:
             reply = await self._transport.send(request)
-            facts |= {"http_status": reply.status, "trace_id": _trace_id(reply)}
-            answer = read_answer(reply.status, await _read(reply))
+            facts |= {"http_status": reply.status, "trace_id": trace_id(reply)}
+            answer = read_answer(reply.status, await read_whole(reply, MAX_ANSWER_BYTES))
         except TransportError as failure:
             facts["seconds"] = round(monotonic_seconds() - started, 3)
             _log.warning("provider_call_failed", failure=str(failure), **facts)
@@ -126,15 +93,10 @@ class MiniMaxClient:
         return answer
 
     def _refused(self, path: str, answer: Answer, facts: dict[str, object]) -> ProviderError:
-        """Log what the provider refused, loudly where it is the operator who must act, and say what it means."""
+        """Log what the provider refused, and say what it means."""
         meaning = answer.meaning
         assert meaning is not None
-        message = answer.message.replace(self._credentials.api_key.get_secret_value(), "[key]")
-        facts |= {"code": answer.code, "meaning": meaning.text, "fault": meaning.fault.value, "message": message}
-        if meaning.fault is Fault.OPERATOR:
-            _log.error("provider_operator_fault", **facts)
-        else:
-            _log.warning("provider_call_failed", **facts)
+        message = self._calls.log_refusal(answer, facts)
         return ProviderError(
             f"{path}: {answer.code} {message}",
             code=answer.code,
@@ -150,24 +112,4 @@ def _says_voice_is_absent(error: ProviderError) -> bool:
     """
     if error.code == VOICE_ID_UNKNOWN:
         return True
-    return error.code == INVALID_PARAMETERS and "voice_id" in error.message.replace("voice id", "voice_id").lower()
-
-
-def _trace_id(reply: IncomingReply) -> str | None:
-    """What the provider's support asks for."""
-    return next(
-        (text(value) for name, value in reply.raw_headers if name.lower() in (b"trace-id", b"x-trace-id")), None
-    )
-
-
-async def _read(reply: IncomingReply) -> bytes:
-    """The whole answer, within bounds. Raises TransportError when it breaks off or does not end."""
-    body = bytearray()
-    try:
-        async for chunk in reply.body:
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise TransportError(FailureKind.BROKEN, f"the answer is over {MAX_ANSWER_BYTES} bytes")
-    finally:
-        await reply.body.aclose()
-    return bytes(body)
+    return error.code == INVALID_PARAMETERS and names_voice_id(error.message)

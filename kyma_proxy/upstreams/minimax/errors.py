@@ -98,3 +98,8 @@ def meaning_of_status(status: int) -> Meaning:
     if status == 404 or 300 <= status < 400:
         return Meaning("no such path: the base URL is wrong", Fault.OPERATOR)
     return Meaning(f"HTTP {status}", Fault.CLIENT if 400 <= status < 500 else Fault.UPSTREAM)
+
+
+def names_voice_id(message: str) -> bool:
+    """Whether the provider's words on invalid parameters are about the voice id: it spells that in several ways."""
+    return "voice_id" in message.lower().replace("voice id", "voice_id")

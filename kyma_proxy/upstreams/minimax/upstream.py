@@ -1,4 +1,4 @@
-"""MiniMax as an upstream: it makes voices under ids that we choose."""
+"""MiniMax as an upstream: it speaks, and makes voices under ids that we choose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.settings.models import MiniMaxUpstreamSettings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
-from kyma_proxy.upstreams.minimax.client import Credentials, MiniMaxClient
+from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
+from kyma_proxy.upstreams.minimax.client import MiniMaxClient
+from kyma_proxy.upstreams.minimax.speech import SPEECH_PATH, Speech
 from kyma_proxy.upstreams.transport import Transport
 from kyma_proxy.voices.provider import ProviderError, Recording
 
@@ -29,8 +31,9 @@ class MiniMaxUpstream(Upstream):
         self.provider_account = settings.provider_account
         self._tasks = tasks
         self._transport = Transport(str(settings.base_url), settings.timeouts)
-        credentials = Credentials(settings.api_key, settings.group_id)
-        self._client = MiniMaxClient(self._transport, credentials, settings.clone_timeout_seconds)
+        calls = Calls(self._transport, Credentials(settings.api_key, settings.group_id))
+        self._client = MiniMaxClient(calls, settings.clone_timeout_seconds)
+        self._speech = Speech(calls, settings)
 
     async def start(self) -> None:
         """Open the pool."""
@@ -41,8 +44,13 @@ class MiniMaxUpstream(Upstream):
         await self._transport.stop()
 
     async def send(self, flow: Flow) -> Reply:
-        """Raises GatewayError NOT_FOUND: what this upstream makes, it makes for plugins."""
-        raise GatewayError(ErrorCode.NOT_FOUND, "This upstream serves no such endpoint.")
+        """Speech, from the JSON body that a plugin has checked; see `Speech.speak` for what it raises.
+
+        Raises GatewayError NOT_FOUND for everything else, and for speech that no plugin has checked.
+        """
+        if flow.document is None or (flow.method, flow.path) != ("POST", SPEECH_PATH):
+            raise GatewayError(ErrorCode.NOT_FOUND, "This upstream serves no such endpoint.")
+        return await self._speech.speak(flow, flow.document)
 
     async def clone_voice(self, voice_id: str, recording: Recording) -> None:
         """Upload the recording and make the voice from it. Raises ProviderError.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +33,48 @@ def read_answer(status: int, body: bytes) -> Answer:
     Never raises: whatever cannot be read is an error of the provider's whose outcome is unknown, unless its HTTP
     status says that nothing was done.
     """
-    fields = _json_object(body)
+    return _judge(status, body, _json_object(body))
+
+
+def read_event(data: bytes) -> Answer:
+    """Read one event of a stream, as `read_answer` does; only there a success may come without its envelope."""
+    fields = _json_object(data)
+    if fields is not None and fields.get("base_resp") is None and not isinstance(fields.get("error"), dict):
+        return Answer(fields)
+    return _judge(200, data, fields)
+
+
+def audio_of(fields: dict[str, Any]) -> bytes:
+    """The audio in a success, decoded; empty where there is none.
+
+    Raises ValueError for anything but whole hexadecimal digits: a lenient decoder would cut the audio short, and in
+    an answer that was not asked for, a link stands in the same field.
+    """
+    data = fields.get("data")
+    if data is not None and not isinstance(data, dict):
+        raise ValueError("it is not where it should be")
+    audio = (data or {}).get("audio")
+    if audio is None:
+        return b""
+    if not isinstance(audio, str):
+        raise ValueError("it is not text")
+    return binascii.unhexlify(audio)
+
+
+def closes_stream(fields: dict[str, Any]) -> bool:
+    """Whether this event is the last: its audio, if any, is all of it once more."""
+    data = fields.get("data")
+    return bool(fields.get("extra_info")) or (isinstance(data, dict) and data.get("status") == 2)
+
+
+def usage_characters_of(fields: dict[str, Any]) -> int | None:
+    """What the provider bills for; None if the success does not say."""
+    extra = fields.get("extra_info")
+    characters = extra.get("usage_characters") if isinstance(extra, dict) else None
+    return characters if _is_int(characters) else None
+
+
+def _judge(status: int, body: bytes, fields: dict[str, Any] | None) -> Answer:
     if fields is None:
         return _unreadable(status, body)
     envelope = fields.get("base_resp")
@@ -81,7 +123,7 @@ def _unreadable(status: int, body: bytes) -> Answer:
     meaning = meaning_of_status(status)
     if 200 <= status < 300:
         meaning = Meaning("an answer that is not the provider's envelope", Fault.UPSTREAM)
-    return Answer({}, meaning, None, f"HTTP {status}: {_cut(body.decode('utf-8', 'replace'))}")
+    return Answer({}, meaning, None, f"HTTP {status}: {_cut(body[:_MAX_MESSAGE_CHARS].decode('utf-8', 'replace'))}")
 
 
 def _cut(message: object) -> str:

@@ -30,5 +30,19 @@ async def test_the_shipped_config_is_right_once_its_variables_are_set() -> None:
     )
     assert explained.fields["plugins"] == ["api_key_auth", "voice_clone"]
     assert explained.fields["voice_clone: price"] == "$2.10 a voice"
+    speech = ("explain", "POST", "/v1/audio/speech", "--config", path, "--json")
+    explained = await run(*speech, environ={"MINIMAX_API_KEY": "sk-x"})
+    assert explained.fields["plugins"] == ["api_key_auth", "voice_ownership"]
+    assert explained.fields["body"] == "read by voice_ownership, at most 1048576 bytes"
+    assert (explained.fields["route"], explained.fields["upstream"]) == ("/v1/audio/**", "origin")
+    assert explained.fields["upstream of minimax-*"] == "minimax"
+    for model, upstream in (("minimax-speech-hd", "minimax"), ("eleven-v3", "origin")):
+        explained = await run(*speech, "--model", model, environ={"MINIMAX_API_KEY": "sk-x"})
+        assert (explained.fields["model"], explained.fields["upstream"]) == (model, upstream)
     routed = await run("routes", "--config", path, "--json", environ={"MINIMAX_API_KEY": "sk-x"})
-    assert [row["upstream"] for row in routed.fields["routes"]] == [None, "minimax", "origin"]
+    assert [(row["path"], row["plugins"], row["models"], row["upstream"]) for row in routed.fields["routes"]] == [
+        ("/v1/audio/voice-clone", ["api_key_auth", "voice_clone"], None, None),
+        ("/v1/audio/speech", ["api_key_auth", "voice_ownership"], None, None),
+        ("/v1/audio/speech", [], ["minimax-*"], "minimax"),
+        ("/v1/audio/**", [], None, "origin"),
+    ]

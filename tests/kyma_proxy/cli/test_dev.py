@@ -9,9 +9,12 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from mutagen.mp3 import MP3
 
 from e2e_kit.processes import Running, running
 
@@ -21,17 +24,46 @@ REPOSITORY = Path(__file__).parent.parent.parent.parent
 def printed_commands(lines: list[str]) -> list[str]:
     """The indented lines to paste, continuation lines joined."""
     text = re.sub(r" \\\n\s+", " ", "".join(lines))
-    return [line.strip() for line in text.splitlines() if re.match(r"  (\S*=\S+ )*(curl|\S*kyma-proxy) ", line)]
+    pattern = r"  (\S*=\S+ )*(VOICE=\$\()?(curl|\S*kyma-proxy) "
+    return [line.strip() for line in text.splitlines() if re.match(pattern, line)]
 
 
-async def paste(command: str) -> str:
-    """Run a printed line in a shell, where the user would."""
+class Terminal:
+    """One shell, as the user has it open in the repository: what a line sets is there for the next."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def paste(self, command: str) -> str:
+        """Run a printed line; what it printed, on stderr too. Fails if the line does."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\nprintf '\\n<%s>\\n' $?\n".encode())
+        async with asyncio.timeout(60):
+            out = (await self._process.stdout.readuntil(b">\n")).decode()
+            while not (end := re.search(r"\n<(\d+)>\n\Z", out)):
+                out += (await self._process.stdout.readuntil(b">\n")).decode()
+        assert end[1] == "0", f"{command}: {out}"
+        return out.removesuffix(end[0])
+
+
+@asynccontextmanager
+async def terminal() -> AsyncIterator[Terminal]:
+    """A shell that ends with its user."""
     process = await asyncio.create_subprocess_exec(
-        "bash", "-c", command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=REPOSITORY
+        *("bash", "--norc", "--noprofile"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=REPOSITORY,
+        limit=1024 * 1024,
     )
-    out, err = await process.communicate()
-    assert process.returncode == 0, f"{command}: {err.decode()}"
-    return out.decode()
+    try:
+        yield Terminal(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
 
 
 def descendants(pid: int) -> set[int]:
@@ -69,20 +101,45 @@ async def test_every_printed_line_works_and_ctrl_c_leaves_nothing_running(tmp_pa
     environ = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     async with running("dev", *options, environ=environ, cwd=REPOSITORY) as dev:
         commands = await start(dev)
-        outputs = {command: await paste(command) for command in commands}
-        text = "\n".join(outputs.values())
-        voice = next(json.loads(out) for command, out in outputs.items() if "voice-clone" in command)
-        assert re.fullmatch(r"kyma_[0-9a-f]{16}", voice["voice_id"])
-        assert (voice["cost_usd"], voice["balance_usd"]) == (2.1, 22.9)
-        assert "22.9" in next(out for command, out in outputs.items() if "accounts show" in command)
-        assert voice["voice_id"] in next(out for command, out in outputs.items() if "voices list" in command)
-        assert "no problems" in next(out for command, out in outputs.items() if "ledger audit" in command)
-        assert "kyma_requests_total" in text
+        async with terminal() as shell:
+            outputs = [(command, await shell.paste(command)) for command in commands]
+        check_money_and_voice(outputs)
+        check_speech(outputs, data_dir)
+        assert "kyma_requests_total" in output(outputs, "/metrics")
+        assert "ready" in output(outputs, "/readyz")
         family = descendants(dev.process.pid)
         postmaster = int((data_dir_of(data_dir) / "postmaster.pid").read_text().split()[0])
         assert alive(postmaster)
         assert await dev.end(signal.SIGINT) == 0
         await gone({*family, postmaster})
+
+
+def output(outputs: list[tuple[str, str]], *parts: str) -> str:
+    """What the one line with all of these parts printed."""
+    (found,) = [out for command, out in outputs if all(part in command for part in parts)]
+    return found
+
+
+def check_money_and_voice(outputs: list[tuple[str, str]]) -> None:
+    voice = json.loads(output(outputs, "voice-clone").strip())
+    assert re.fullmatch(r"kyma_[0-9a-f]{16}", voice["voice_id"])
+    assert (voice["cost_usd"], voice["balance_usd"]) == (2.1, 22.9)
+    assert "22.9" in output(outputs, "accounts show")
+    assert voice["voice_id"] in output(outputs, "voices list")
+    assert "no problems" in output(outputs, "ledger audit")
+
+
+def check_speech(outputs: list[tuple[str, str]], data_dir: Path) -> None:
+    assert output(outputs, "/speech.mp3").strip() == ""
+    assert MP3(data_dir / "speech.mp3").info.length == pytest.approx(len("Hello from Kyma.") / 15, abs=0.1)
+    moments = re.search(r"first byte after ([\d.]+) s, last after ([\d.]+) s", output(outputs, "streamed.mp3"))
+    assert moments is not None
+    first, last = float(moments[1]), float(moments[2])
+    assert first < last / 2
+    assert MP3(data_dir / "streamed.mp3").info.length > 5
+    refused, status = output(outputs, "This is not my voice").strip().rsplit(" ", 1)
+    assert (json.loads(refused)["error"]["code"], status) == ("voice_not_owned", "403")
+    assert json.loads(output(outputs, "/v1/audio/voices"))["object"] == "list"
 
 
 async def gone(pids: set[int]) -> None:
@@ -115,9 +172,10 @@ async def test_killing_it_takes_the_database_with_it(tmp_path: Path) -> None:
 
 async def test_accounts_are_kept_across_restarts(tmp_path: Path) -> None:
     options = ("--port", "0", "--admin-port", "0", "--data-dir", str(tmp_path / "data"))
-    for count in (1, 2):
+    for count in (2, 4):
         async with running("dev", *options, cwd=REPOSITORY) as dev:
             commands = await start(dev)
             audit = next(command for command in commands if "ledger audit" in command)
-            assert json.loads(await paste(f"{audit} --json"))["accounts"] == count
+            async with terminal() as shell:
+                assert json.loads(await shell.paste(f"{audit} --json"))["accounts"] == count
             assert await dev.end(signal.SIGTERM) == 0

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from e2e_kit.processes import run
+from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.voices.ownership import UNLISTED_SECONDS
 
 
 async def test_voices_are_adopted_listed_and_revoked(environ: dict[str, str], tmp_path: Path) -> None:
     first, second = [
         (await run("accounts", "create", name, "--json", environ=environ)).fields["account_id"] for name in "ab"
     ]
+    began = monotonic_seconds()
     assert (await run("voices", "adopt", "kyma_1", "--account", first, environ=environ)).code == 0
+    # Nobody can believe any more that it is not on file.
+    assert monotonic_seconds() - began > UNLISTED_SECONDS
     assert (await run("voices", "adopt", "kyma_1", "--account", second, environ=environ)).code == 1
     lines = tmp_path / "voices.csv"
     lines.write_text(f"voice_id,account_id,name\nkyma_2,{second},Bob\nkyma_1,{second},stolen\n")

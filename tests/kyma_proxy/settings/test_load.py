@@ -40,6 +40,7 @@ plugins:                            # first = outermost; a plugin names the endp
   - use: api_key_auth
   - use: voice_clone
     config: {upstream: minimax, price_usd: "2.10"}
+  - use: voice_ownership
 routes:                             # choose an upstream only; first match wins
   - {path: /v1/audio/speech, methods: [POST], models: ["minimax-*"], upstream: minimax}
   - {path: "/v1/audio/**", upstream: origin}
@@ -75,7 +76,13 @@ class ClonePlugin(Plugin[CloneConfig]):
         return await proceed(flow)
 
 
-PLUGINS: dict[str, type[Plugin]] = {"api_key_auth": KeyPlugin, "voice_clone": ClonePlugin}  # type: ignore[type-arg]
+class OwnershipPlugin(KeyPlugin):
+    name = "voice_ownership"
+
+
+PLUGINS: dict[str, type[Plugin]] = {  # type: ignore[type-arg]
+    plugin.name: plugin for plugin in (KeyPlugin, ClonePlugin, OwnershipPlugin)
+}
 ENVIRON = {"MINIMAX_API_KEY": "sk-api-secret"}
 
 
@@ -109,7 +116,7 @@ def test_the_contracts_file_loads_unchanged_once_its_variable_is_set(tmp_path: P
     assert minimax.api_key.get_secret_value() == "sk-api-secret"
     assert minimax.models == {"minimax-speech-hd": "speech-02-hd", "minimax-speech-turbo": "speech-02-turbo"}
     assert origin.authorization == "pass"
-    assert [entry.use for entry in settings.plugins] == ["api_key_auth", "voice_clone"]
+    assert [entry.use for entry in settings.plugins] == ["api_key_auth", "voice_clone", "voice_ownership"]
     clone = settings.plugins[1].config
     assert isinstance(clone, CloneConfig)
     assert clone.price_usd == 2_100_000

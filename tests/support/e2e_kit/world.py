@@ -19,19 +19,28 @@ from kyma_proxy.simulators.origin import OriginSimulator
 from kyma_proxy.voices.registry import Voice, list_voices
 
 CLONE_PATH = "/v1/audio/voice-clone"
+SPEECH_PATH = "/v1/audio/speech"
 
 CONFIG = """
 version: 1
 server: {{listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0", drain_seconds: 10, {server}}}
 database: {{url: "${{TEST_DATABASE_URL}}", pool_size: 8, acquire_timeout_seconds: 2}}
 upstreams:
-  minimax: {{adapter: minimax, base_url: "{minimax}", api_key: "{key}", {minimax_extra}}}
+  minimax:
+    adapter: minimax
+    base_url: "{minimax}"
+    api_key: "{key}"
+    models: {{minimax-speech-hd: speech-02-hd, minimax-speech-turbo: speech-02-turbo}}
+    {minimax_extra}
   origin: {{adapter: forward, base_url: "{origin}"}}
 plugins:
   - use: api_key_auth
   - use: voice_clone
     config: {{upstream: minimax, price_usd: "2.10", {clone}}}
+  - use: voice_ownership
+    config: {{{ownership}}}
 routes:
+  - {{path: /v1/audio/speech, methods: [POST], models: ["minimax-*"], upstream: minimax}}
   - {{path: "/v1/audio/**", upstream: origin}}
 """
 

@@ -88,3 +88,21 @@ async def test_what_is_not_understood_changes_nothing(caller, simulator, name, b
 async def test_a_misspelt_path_is_refused_in_process_too(simulator) -> None:
     with pytest.raises(ValueError, match="no call has the path /v1/voice-clone"):
         inject(simulator.state, Fault(path="/v1/voice-clone"))
+
+
+async def test_ids_without_access_and_faults_of_speech_are_set_over_http(caller) -> None:
+    await switch(caller, "behaviour", {"inaccessible_voice_ids": ["voice-02"]})
+    await switch(caller, "faults", {"path": "/v1/t2a_v2", "truncate_at": 1})
+    speech = {"model": "speech-02-hd", "text": "Hello.", "stream": True}
+
+    refused = await caller.post("/v1/t2a_v2", **speech, voice_setting={"voice_id": "voice-02"})
+    assert refused["base_resp"]["status_code"] == 2042
+    await switch(caller, "faults", {"path": "/v1/t2a_v2", "truncate_at": 1})
+    async with caller.session.post(
+        "/v1/t2a_v2", json=speech | {"voice_setting": {"voice_id": "English_Graceful_Lady"}}
+    ) as reply:
+        assert (await reply.read()).count(b"data: ") == 1
+    async with caller.session.get("/_simulator/state") as reply:
+        calls = json.loads(await reply.text())["calls"]
+    assert [(call["events"], call["client_left"]) for call in calls] == [(0, False), (1, False)]
+    assert calls[1]["audio_bytes"] > 0

@@ -24,3 +24,9 @@ def test_behaviour_is_what_the_documentation_promises_unless_told() -> None:
     assert Behaviour() == Behaviour(accept_any_key=False, require_prompt_audio=False, clone_seconds=0.0)
     with pytest.raises(ValidationError):
         Behaviour.model_validate({"clone_second": 3})
+
+
+def test_an_error_is_inside_a_stream_only_where_that_was_said() -> None:
+    assert not Fault(error_code=1002).breaks_stream
+    assert Fault(error_code=1002, error_as="sse").breaks_stream
+    assert Fault(error_code=1002, error_after_chunks=0).breaks_stream

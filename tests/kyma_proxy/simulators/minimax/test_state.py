@@ -131,3 +131,18 @@ def test_reset_forgets_everything_but_used_file_ids() -> None:
     assert (list(state.calls), state.files, state.voices, state.faults.waiting) == ([], {}, {}, [])
     assert state.behaviour == Behaviour(clone_seconds=2.0)
     assert state.add_file(call()).file_id != first
+
+
+def test_a_voice_is_found_by_its_exact_id_or_the_reason_is_said() -> None:
+    state = State(Behaviour(inaccessible_voice_ids=["voice-02"]))
+    for voice_id in ("voice-01", "voice-02"):
+        add_voice(state, voice_id)
+
+    found = state.find_voice("voice-01")
+    assert found is not None
+    assert found.voice_id == "voice-01"
+    assert state.find_voice("English_Graceful_Lady") is None
+    for voice_id, code in (("voice-02", 2042), ("Voice-01", 2054)):
+        with pytest.raises(RefusalError) as refused:
+            state.find_voice(voice_id)
+        assert refused.value.code == code

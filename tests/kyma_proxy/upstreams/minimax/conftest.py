@@ -1,17 +1,24 @@
-"""A provider that answers call by call as told, over real sockets, and settings to reach it."""
+"""A provider that answers call by call as told, over real sockets, settings to reach it, and what it streams."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
+from kyma_proxy.errors import GatewayError
+from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.settings.models import MiniMaxUpstreamSettings, UpstreamTimeouts
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
 
 KEY = "sk-api-very-secret"
+DOCUMENT = {"model": "minimax-speech-hd", "input": "Platform four, ten minutes.", "voice_id": "kyma_0123456789abcdef"}
 
 
 class Provider:
@@ -43,6 +50,96 @@ class Provider:
             writer.write(b"HTTP/1.1 200 OK\r\nTrace-Id: 06a1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
 
+EXTRA_INFO = {
+    "audio_length": 1840,
+    "audio_size": 29952,
+    "usage_characters": 27,
+    "audio_format": "mp3",
+    "word_count": 27,
+}
+
+
+def _event(**fields: Any) -> bytes:
+    return b"data: " + json.dumps(fields, separators=(",", ":")).encode() + b"\n\n"
+
+
+def _piece(audio: bytes | str, **changes: Any) -> bytes:
+    """An event with audio, as the provider sends them while it speaks."""
+    text = audio if isinstance(audio, str) else audio.hex()
+    fields = {"data": {"audio": text, "status": 1, "ced": ""}, "trace_id": "06a1"}
+    return _event(**{**fields, "base_resp": {"status_code": 0, "status_msg": ""}, **changes})
+
+
+def _closing(audio: bytes = b"", code: int = 0) -> bytes:
+    """The last event; with `audio`, all of it once more."""
+    data = {"audio": audio.hex(), "status": 2, "ced": ""}
+    return _event(data=data, extra_info=EXTRA_INFO, base_resp={"status_code": code, "status_msg": "success"})
+
+
+def _refusal(code: int, message: str = "why", **fields: Any) -> bytes:
+    return _event(**fields, base_resp={"status_code": code, "status_msg": message})
+
+
+def _streaming(*chunks: bytes, pause_seconds: float = 0) -> Any:
+    """An answer that streams these chunks, each written on its own, and then closes."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTrace-Id: 06a1\r\n")
+        writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
+        for chunk in chunks:
+            writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            await writer.drain()
+            await asyncio.sleep(pause_seconds)
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    return answer
+
+
+async def _failure(call: Awaitable[object]) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await call
+    return caught.value
+
+
+async def _play(reply: Reply) -> tuple[bytes, GatewayError | None]:
+    """The audio of a stream up to its end, and why it is none."""
+    assert not isinstance(reply.body, bytes)
+    audio = b""
+    try:
+        async for piece in reply.body:
+            audio += piece
+    except GatewayError as error:
+        return audio, error
+    finally:
+        await reply.body.aclose()
+    return audio, None
+
+
+def _raw(status: bytes, content_type: bytes, body: bytes) -> Any:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (status, content_type, len(body))
+        writer.write(head + body)
+        await writer.drain()
+
+    return answer
+
+
+@pytest.fixture
+def spoken() -> SimpleNamespace:
+    """What the provider sends when it speaks, and what is heard of it."""
+    return SimpleNamespace(
+        event=_event,
+        piece=_piece,
+        closing=_closing,
+        refusal=_refusal,
+        streaming=_streaming,
+        raw=_raw,
+        failure=_failure,
+        play=_play,
+    )
+
+
 @pytest.fixture
 async def provider(origin: Callable[..., Awaitable[Any]]) -> Provider:
     one = Provider()
@@ -58,6 +155,26 @@ def settings(quick: UpstreamTimeouts) -> Callable[..., MiniMaxUpstreamSettings]:
         return MiniMaxUpstreamSettings.model_validate(values)
 
     return make
+
+
+@pytest.fixture
+async def speak(settings: Any, wire: Any) -> AsyncIterator[Callable[..., Awaitable[Reply]]]:
+    """Speaks through an upstream at a base URL; keywords change the document."""
+    structlog.reset_defaults()
+    opened: dict[str, MiniMaxUpstream] = {}
+
+    async def send(base_url: str, flow: Flow | None = None, /, **changes: Any) -> Reply:
+        if base_url not in opened:
+            made = settings(base_url, models={"minimax-speech-hd": "speech-02-hd"})
+            opened[base_url] = MiniMaxUpstream("minimax", made, Tasks())
+            await opened[base_url].start()
+        flow = flow or wire.flow("POST", "/v1/audio/speech")
+        flow.document = {**DOCUMENT, **changes}
+        return await opened[base_url].send(flow)
+
+    yield send
+    for upstream in opened.values():
+        await upstream.stop()
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
 from structlog.testing import capture_logs
 
-from kyma_proxy.upstreams.minimax.client import Credentials, MiniMaxClient
+from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
+from kyma_proxy.upstreams.minimax.client import MiniMaxClient
 from kyma_proxy.upstreams.transport import Transport
 from kyma_proxy.voices.provider import ProviderError, Recording
 
@@ -40,7 +41,8 @@ async def client_of(settings: Any) -> AsyncIterator[Callable[..., Awaitable[Mini
         transport = Transport(str(made.base_url), made.timeouts)
         transports.append(transport)
         await transport.start()
-        return MiniMaxClient(transport, Credentials(made.api_key, made.group_id), made.clone_timeout_seconds)
+        calls = Calls(transport, Credentials(made.api_key, made.group_id))
+        return MiniMaxClient(calls, made.clone_timeout_seconds)
 
     yield start
     for transport in transports:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kyma_proxy.upstreams.minimax.errors import CODES, Fault, meaning_of, meaning_of_status
+from kyma_proxy.upstreams.minimax.errors import CODES, Fault, meaning_of, meaning_of_status, names_voice_id
 
 BY_FAULT = {
     Fault.CAPACITY: {1002, 1039, 1041, 2045},
@@ -47,3 +47,17 @@ def test_an_unlisted_code_leaves_the_outcome_open() -> None:
 )
 def test_what_a_status_means_without_a_code(status: int, fault: Fault) -> None:
     assert meaning_of_status(status).fault is fault
+
+
+@pytest.mark.parametrize(
+    ("message", "about"),
+    [
+        ("invalid params, voice id wrong", True),
+        ("invalid params, voice_id first character", True),
+        ("Invalid Voice ID", True),
+        ("invalid params: voice_setting emotion", False),
+        ("", False),
+    ],
+)
+def test_whether_words_are_about_the_voice_id(message: str, about: bool) -> None:
+    assert names_voice_id(message) is about

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from kyma_proxy.upstreams.minimax.errors import Fault
-from kyma_proxy.upstreams.minimax.wire import file_id_of, read_answer
+from kyma_proxy.upstreams.minimax.wire import (
+    audio_of,
+    closes_stream,
+    file_id_of,
+    read_answer,
+    read_event,
+    usage_characters_of,
+)
 
 UPLOADED = (
     b'{"file":{"file_id":318207745120993412,"bytes":412800,"created_at":1763800000,"filename":"ref.wav",'
@@ -87,3 +95,78 @@ def test_messages_are_cut_and_stay_on_one_line() -> None:
 )
 def test_a_file_id_that_is_none(file: object) -> None:
     assert file_id_of({"file": file}) is None
+
+
+def test_an_unreadable_answer_is_cut_before_it_is_decoded() -> None:
+    assert len(read_answer(200, b"x" * 5000).message) <= 320
+
+
+@pytest.mark.parametrize("event", [b'{"data":{"audio":"00"}}', b'{"data":{"audio":"00"},"base_resp":null}'])
+def test_a_good_event_may_come_without_its_envelope(event: bytes) -> None:
+    assert read_event(event).meaning is None
+    assert read_answer(200, event).meaning is not None
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        (b'{"data":{"audio":"00"},"base_resp":{"status_code":1027}}', 1027),
+        (b'{"type":"error","error":{"type":"x","message":"m","http_code":"500"}}', None),
+        (b'{"base_resp":"0"}', None),
+        (b"[DONE]", None),
+        (b"null", None),
+        (b"\xff", None),
+        (b'{"data":{"audio":"00', None),
+    ],
+)
+def test_an_event_that_is_a_failure(event: bytes, code: int | None) -> None:
+    answer = read_event(event)
+    assert answer.meaning is not None
+    assert answer.code == code
+
+
+@pytest.mark.parametrize(
+    ("data", "audio"),
+    [({"audio": "00ffAb"}, b"\x00\xff\xab"), ({"audio": ""}, b""), ({"audio": None}, b""), ({}, b""), (None, b"")],
+)
+def test_audio_is_decoded(data: Any, audio: bytes) -> None:
+    assert audio_of({"data": data}) == audio
+    assert audio_of({}) == b""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *({"audio": it} for it in ("0", "00 ff", "0g", "00\n", "é0", "https://cdn/x.mp3", 7, ["00"], True)),
+        "00",
+        ["00"],
+        7,
+    ],
+)
+def test_what_is_not_whole_hex_is_not_guessed_at(data: Any) -> None:
+    with pytest.raises(ValueError):
+        audio_of({"data": data})
+
+
+@pytest.mark.parametrize(
+    ("fields", "closes"),
+    [
+        ({"data": {"status": 2}}, True),
+        ({"data": None, "extra_info": {"audio_size": 1}}, True),
+        ({"data": {"status": 1}, "extra_info": {"audio_size": 1}}, True),
+        ({"data": {"status": 1}}, False),
+        ({"data": {"status": 1}, "extra_info": None}, False),
+        ({"data": None}, False),
+        ({}, False),
+    ],
+)
+def test_which_event_is_the_last(fields: dict[str, Any], closes: bool) -> None:
+    assert closes_stream(fields) is closes
+
+
+@pytest.mark.parametrize(
+    ("extra", "characters"),
+    [({"usage_characters": 27}, 27), ({"usage_characters": "27"}, None), ({}, None), (None, None)],
+)
+def test_what_the_provider_bills_for(extra: Any, characters: int | None) -> None:
+    assert usage_characters_of({"extra_info": extra}) == characters

@@ -1,0 +1,101 @@
+"""What every call to MiniMax has in common: who we are, the head of a request, the lines in the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import structlog
+from aiohttp.payload import BytesPayload, Payload
+from multidict import CIMultiDict
+from pydantic import SecretStr
+
+from kyma_proxy.upstreams.errors import FailureKind, TransportError
+from kyma_proxy.upstreams.exchange import OutgoingRequest
+from kyma_proxy.upstreams.headers import text
+from kyma_proxy.upstreams.minimax.errors import Fault
+from kyma_proxy.upstreams.minimax.wire import Answer
+from kyma_proxy.upstreams.transport import IncomingReply, Transport
+
+_log = structlog.get_logger("kyma_proxy.upstreams.minimax")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are at MiniMax. `group_id` is sent, as a query parameter, only if set: newer keys refuse a foreign one."""
+
+    api_key: SecretStr
+    group_id: str | None = None
+
+
+class Calls:
+    """Writes down calls on a transport that the caller starts and stops. The key stands in no log line and no repr."""
+
+    def __init__(self, transport: Transport, credentials: Credentials) -> None:
+        self.transport = transport
+        self._credentials = credentials
+
+    def json_request(
+        self, path: str, fields: Mapping[str, object], first_byte_seconds: float, *, accept: str = "application/json"
+    ) -> OutgoingRequest:
+        """A POST of a JSON object; see OutgoingRequest for `first_byte_seconds`."""
+        body = json.dumps(fields, separators=(",", ":")).encode()
+        request = self.request(path, BytesPayload(body), "application/json", len(body), first_byte_seconds)
+        request.headers["Accept"] = accept
+        return request
+
+    def request(
+        self, path: str, body: Payload, content_type: str, length: int, first_byte_seconds: float
+    ) -> OutgoingRequest:
+        """A POST of a body of `length` bytes."""
+        group = self._credentials.group_id
+        query = None if group is None else f"GroupId={quote(group, safe='')}"
+        headers = CIMultiDict(
+            {
+                "Host": self.transport.host,
+                "Authorization": f"Bearer {self._credentials.api_key.get_secret_value()}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "kyma-proxy",
+                "Content-Type": content_type,
+                "Content-Length": str(length),
+            }
+        )
+        return OutgoingRequest("POST", self.transport.target(path, query), headers, first_byte_seconds, body)
+
+    def log_refusal(self, answer: Answer, facts: Mapping[str, object]) -> str:
+        """Log what the provider refused, loudly where it is the operator who must act.
+
+        Returns the provider's words without our key; they are for logs, never for clients.
+        """
+        meaning = answer.meaning
+        assert meaning is not None
+        message = answer.message.replace(self._credentials.api_key.get_secret_value(), "[key]")
+        line = {**facts, "code": answer.code, "meaning": meaning.text, "fault": meaning.fault.value, "message": message}
+        if meaning.fault is Fault.OPERATOR:
+            _log.error("provider_operator_fault", **line)
+        else:
+            _log.warning("provider_call_failed", **line)
+        return message
+
+
+def trace_id(reply: IncomingReply) -> str | None:
+    """What the provider's support asks for."""
+    return next(
+        (text(value) for name, value in reply.raw_headers if name.lower() in (b"trace-id", b"x-trace-id")), None
+    )
+
+
+async def read_whole(reply: IncomingReply, bytes_max: int) -> bytes:
+    """The whole body of an answer, which is closed. Raises TransportError when it breaks off or is over `bytes_max`."""
+    body = bytearray()
+    try:
+        async for chunk in reply.body:
+            body += chunk
+            if len(body) > bytes_max:
+                raise TransportError(FailureKind.BROKEN, f"the answer is over {bytes_max} bytes")
+    finally:
+        await reply.body.aclose()
+    return bytes(body)

@@ -1,0 +1,65 @@
+"""How one call for speech went: its line in the log, its facts for the request's line, its refusal for the client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.errors import GatewayError
+from kyma_proxy.flow import Flow
+from kyma_proxy.upstreams.errors import TransportError
+from kyma_proxy.upstreams.minimax.calls import Calls, trace_id
+from kyma_proxy.upstreams.minimax.speech_refusals import as_said_of_speech, failure_of, refusal_of, unusable
+from kyma_proxy.upstreams.minimax.wire import Answer, usage_characters_of
+from kyma_proxy.upstreams.transport import IncomingReply
+
+_log = structlog.get_logger("kyma_proxy.upstreams.minimax")
+
+
+class SpeechOutcome:
+    """Kept while the call runs. Each way of failing is logged and comes back as the GatewayError to raise."""
+
+    def __init__(self, flow: Flow, calls: Calls, path: str) -> None:
+        self._flow = flow
+        self._calls = calls
+        self._started = monotonic_seconds()
+        self._facts: dict[str, object] = {"call": path, "request_id": flow.id}
+
+    def answered(self, reply: IncomingReply) -> None:
+        """The head of the answer is there."""
+        self._facts |= {"http_status": reply.status, "trace_id": trace_id(reply)}
+
+    def audio_began(self) -> None:
+        """The first audio is there."""
+        self._facts["first_audio_seconds"] = self._seconds()
+
+    def spoken(self, fields: dict[str, Any]) -> None:
+        """All audio is there; `fields` are those of the answer, or of the event that closes the stream."""
+        characters = usage_characters_of(fields)
+        if characters is not None:
+            self._facts["usage_characters"] = self._flow.facts["usage_characters"] = characters
+        _log.info("provider_called", seconds=self._seconds(), **self._facts)
+
+    def refused(self, answer: Answer) -> GatewayError:
+        """The provider says that it failed."""
+        answer = as_said_of_speech(answer)
+        self._flow.facts["provider_code"] = answer.code
+        self._calls.log_refusal(answer, {"seconds": self._seconds(), **self._facts})
+        return refusal_of(answer)
+
+    def unusable(self, detail: str) -> GatewayError:
+        """The provider says that it spoke, but `detail`."""
+        self._flow.facts["upstream_failure"] = "unusable"
+        _log.warning("provider_call_failed", failure=detail, seconds=self._seconds(), **self._facts)
+        return unusable()
+
+    def lost(self, failure: TransportError) -> GatewayError:
+        """The exchange failed."""
+        self._flow.facts["upstream_failure"] = failure.kind.value
+        _log.warning("provider_call_failed", failure=str(failure), seconds=self._seconds(), **self._facts)
+        return failure_of(failure)
+
+    def _seconds(self) -> float:
+        return round(monotonic_seconds() - self._started, 3)

@@ -1,0 +1,1 @@
+"""The `voice_ownership` plugin: nobody speaks with another account's voice."""

@@ -1,0 +1,156 @@
+"""Every text of a request that some upstream could take for a voice id. Whether it is one, the books say.
+
+Keys do not matter: aliases, envelopes and overrides differ from reader to reader, so every text counts, except the one
+that is to be spoken.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+from kyma_proxy.api import ErrorCode, GatewayError
+from kyma_voice_ownership.document import VALUES_MAX, require_few_values
+
+CANDIDATES_MAX = 2000
+CANDIDATE_CHARS_MAX = 256
+"""No id is longer."""
+NESTING_MAX = 8
+"""Documents inside strings of documents."""
+
+_PROSE = ("input", "text")
+_DECODED_CHARS_MAX = 4096
+"""A text longer than this is no spelling of an id, however often it is escaped."""
+_UNPRINTABLE = "".join(chr(code) for code in (*range(0x3001), 0xFEFF) if not chr(code).isprintable())
+_PADDING = string.whitespace + _UNPRINTABLE
+_LIKE_A_DOCUMENT = ("{", "[", '"')
+_QUOTED = re.compile(r""""([^"]{1,256})"|'([^']{1,256})'""")
+_UNQUOTING_ROUNDS = 2
+
+
+def voice_candidates(document: Mapping[str, Any], texts: Iterator[str], reserved_prefix: str) -> frozenset[str]:
+    """What could be a voice id in a document and in other texts of its request.
+
+    These are keys and strings at any depth, also those of documents inside strings; what stands around an id
+    is taken off, and whatever begins with `reserved_prefix` is found within longer texts too. `input` and `text` of the
+    document itself are speech. Raises GatewayError INVALID_REQUEST for more than 2,000, or too deep a nesting.
+    """
+    collector = _Collector(reserved_prefix)
+    for key, value in document.items():
+        collector.add_text(key)
+        if not (key in _PROSE and isinstance(value, str)):
+            collector.add_all(value)
+    for text in texts:
+        collector.add_text(text)
+    return frozenset(collector.found)
+
+
+def texts_of_target(raw_path: str, raw_query: str | None) -> Iterator[str]:
+    """The texts in a request target: its query, and parameters behind a `;` in its path."""
+    yield from texts_of_form(raw_query or "")
+    for segment in raw_path.split("/"):
+        yield from texts_of_form(segment.partition(";")[2])
+
+
+def texts_of_form(encoded: str) -> Iterator[str]:
+    """Names and values of `name=value` pairs divided by `&` or `;`, as they are and decoded in either way."""
+    for pair in re.split("[&;]", encoded):
+        name, _, value = pair.partition("=")
+        for part in dict.fromkeys((pair, name, value)):
+            yield from dict.fromkeys((part, unquote(part), unquote_plus(part)))
+
+
+class _Collector:
+    def __init__(self, reserved_prefix: str) -> None:
+        self.found: set[str] = set()
+        self._seen: set[str] = set()
+        self._reserved_prefix = reserved_prefix
+        self._reserved = re.compile(re.escape(reserved_prefix) + r"[A-Za-z0-9_-]+")
+
+    def add_all(self, value: Any, nesting: int = 0) -> None:
+        """Every text in a value of a document."""
+        waiting = [value]
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, str):
+                self.add_text(each, nesting)
+            elif isinstance(each, dict):
+                waiting.extend(each)
+                waiting.extend(each.values())
+            elif isinstance(each, list):
+                waiting.extend(each)
+            elif isinstance(each, int):
+                # An id of digits alone, written as a number.
+                self._add(str(each))
+
+    def add_text(self, text: str, nesting: int = 0) -> None:
+        """A text, what a forgiving reader could make of it, and what lies inside it."""
+        if text in self._seen:
+            return
+        self._seen.add(text)
+        self._add(text)
+        bare = text.strip(_PADDING) if len(text) <= _DECODED_CHARS_MAX else text.strip()
+        self._add(bare)
+        for _ in range(_UNQUOTING_ROUNDS):
+            if "%" in bare and len(bare) <= _DECODED_CHARS_MAX:
+                bare = unquote(bare).strip(_PADDING)
+                self._add(bare)
+        self._add_reserved(bare)
+        if bare.startswith(_LIKE_A_DOCUMENT):
+            self._add_nested(bare, nesting + 1)
+
+    def _add_reserved(self, text: str) -> None:
+        """Ids of ours have one spelling, so what folds into one is a disguise of it; and they show in longer texts."""
+        prefix = self._reserved_prefix
+        if len(text) <= CANDIDATE_CHARS_MAX and _folded(text[: 2 * len(prefix)]).startswith(prefix):
+            self._add(_folded(text))
+        times = text.count(prefix)
+        if times > CANDIDATES_MAX:
+            raise _too_much("The request has too many different texts.")
+        for found in self._reserved.findall(text) if times else ():
+            self._add(found)
+
+    def _add_nested(self, text: str, nesting: int) -> None:
+        """The texts of a document inside a string; where it is none, whatever stands there in quotes."""
+        if nesting > NESTING_MAX:
+            raise _too_much("Documents inside strings are nested too deeply.")
+        require_few_values(text)
+        try:
+            # Of a key that occurs twice both values count: readers differ in which one they take.
+            value = json.loads(text, strict=False, object_pairs_hook=_flat, parse_int=str, parse_float=str)
+        except RecursionError as error:
+            raise _too_much("A document inside a string is nested too deeply.") from error
+        except ValueError:
+            if text.count('"') + text.count("'") > VALUES_MAX:
+                raise _too_much("A text in the request has too many quotes.") from None
+            for double, single in _QUOTED.findall(text):
+                self._add(double or single)
+        else:
+            self.add_all(value, nesting)
+
+    def _add(self, text: str) -> None:
+        if 1 <= len(text) <= CANDIDATE_CHARS_MAX:
+            self.found.add(text)
+            if len(self.found) > CANDIDATES_MAX:
+                raise _too_much("The request has too many different texts.")
+
+
+def _folded(text: str) -> str:
+    """Without case, width, and what cannot be seen."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if len(folded) > 2 * CANDIDATE_CHARS_MAX:
+        return ""  # one character may stand for many; no id hides in so much
+    return "".join(each for each in folded if each.isprintable() and not each.isspace())
+
+
+def _flat(pairs: list[tuple[str, Any]]) -> list[Any]:
+    return [part for pair in pairs for part in pair]
+
+
+def _too_much(message: str) -> GatewayError:
+    return GatewayError(ErrorCode.INVALID_REQUEST, message)

@@ -1,0 +1,104 @@
+"""The `voice_ownership` plugin: one strict reading of the body → every voice id → the books → 403, or proceed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from kyma_proxy.api import (
+    BodyUse,
+    Endpoint,
+    ErrorCode,
+    Flow,
+    GatewayError,
+    Plugin,
+    Proceed,
+    Reply,
+    Spool,
+    WholeBody,
+)
+from kyma_voice_ownership.candidates import texts_of_form, texts_of_target, voice_candidates
+from kyma_voice_ownership.config import VoiceOwnershipConfig
+from kyma_voice_ownership.document import parse_document
+from kyma_voice_ownership.encoding import is_gzip, require_utf_8, unpack
+from kyma_voice_ownership.places import require_voice_shapes
+
+LOGGED_CHARS_MAX = 64
+"""How much of a client's own words goes into the log."""
+OFF_LOOP_BYTES = 64 * 1024
+"""A body larger than this is read in a thread, so that others need not wait for it."""
+
+
+class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
+    """Guards `POST /v1/audio/speech`, whichever model and upstream it goes to."""
+
+    name = "voice_ownership"
+    config_model = VoiceOwnershipConfig
+    endpoints = (Endpoint("/v1/audio/speech", frozenset({"POST"})),)
+    needs = frozenset({"identity"})
+
+    @classmethod
+    def body_use(cls, config: VoiceOwnershipConfig) -> BodyUse:
+        """The whole body."""
+        return Spool(config.max_body_bytes)
+
+    @classmethod
+    def explain(cls, config: VoiceOwnershipConfig) -> Mapping[str, str]:
+        """What is refused."""
+        facts = {"refuses": "a voice on file that is not active or not the caller's"}
+        if config.deny_unlisted_prefix:
+            facts["refuses as well"] = f"ids not on file that begin with {config.reserved_prefix}"
+        return facts
+
+    async def handle(self, flow: Flow, proceed: Proceed) -> Reply:
+        """Proceed with a body in which every voice may be used by the caller, and with what was read of it.
+
+        Sets `document` and `model`; the body goes on byte for byte as it came. Raises GatewayError INVALID_REQUEST,
+        TOO_LARGE, UNSUPPORTED_FORMAT for a body that cannot be read in one way, VOICE_NOT_OWNED, UNAVAILABLE.
+        """
+        if flow.identity is None:
+            raise RuntimeError("voice_ownership stands behind a plugin that provides an identity")
+        require_utf_8(flow.headers.getall("Content-Type", []))
+        packed = is_gzip(flow.headers.getall("Content-Encoding", []))
+        received = b"".join([chunk async for chunk in flow.body])
+        content = unpack(received, self.config.max_body_bytes) if packed else received
+        if len(content) > OFF_LOOP_BYTES:
+            document, candidates = await asyncio.to_thread(self._read, flow, content)
+        else:
+            document, candidates = self._read(flow, content)
+        model = _model(document)
+        await self._require_allowed(flow, flow.identity.account_id, candidates)
+        flow.document, flow.model, flow.body = document, model, WholeBody(received)
+        flow.facts["model"] = None if model is None else model[:LOGGED_CHARS_MAX]
+        return await proceed(flow)
+
+    def _read(self, flow: Flow, content: bytes) -> tuple[dict[str, Any], frozenset[str]]:
+        """The document in the body, and every text of the request that could be a voice id."""
+        document = parse_document(content)
+        require_voice_shapes(document)
+        target = texts_of_target(flow.target.raw_path, flow.target.raw_query)
+        texts = chain(target, _texts_of_other_reading(flow, content))
+        return document, voice_candidates(document, texts, self.config.reserved_prefix)
+
+    async def _require_allowed(self, flow: Flow, account_id: str, candidates: frozenset[str]) -> None:
+        listed_only = self.config.reserved_prefix if self.config.deny_unlisted_prefix else None
+        forbidden = await self.services.ownership.forbidden(account_id, candidates, listed_only=listed_only)
+        if forbidden:
+            flow.facts["voices_refused"] = len(forbidden)
+            # Nothing of the voice may show: neither whose it is nor in which state.
+            raise GatewayError(ErrorCode.VOICE_NOT_OWNED, "This request names a voice that your account does not own.")
+
+
+def _model(document: Mapping[str, Any]) -> str | None:
+    model = document.get("model")
+    if not isinstance(model, str | None):
+        raise GatewayError(ErrorCode.INVALID_REQUEST, "`model` must be a string.")
+    return model
+
+
+def _texts_of_other_reading(flow: Flow, content: bytes) -> Iterator[str]:
+    """The texts of the body read as a form, if it calls itself one: an origin may believe it."""
+    if any("urlencoded" in value.lower() for value in flow.headers.getall("Content-Type", [])):
+        yield from texts_of_form(content.decode("utf-8"))

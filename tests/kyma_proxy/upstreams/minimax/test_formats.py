@@ -1,0 +1,49 @@
+"""The table of formats, held against what the provider documents."""
+
+from __future__ import annotations
+
+import pytest
+
+from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS
+
+RATES_HZ = {8000, 16000, 22050, 24000, 32000, 44100}
+BITRATES = {32000, 64000, 128000, 256000}
+
+
+def test_the_documented_formats_are_there_and_those_nobody_makes_are_not() -> None:
+    documented = {"mp3_44100_128", "mp3_22050_32", "pcm_16000", "pcm_22050", "pcm_24000", "pcm_44100", "ulaw_8000"}
+    assert set(FORMATS) == documented | {"mp3", "pcm", "wav", "flac", "opus"}
+    assert DEFAULT_FORMAT == "mp3_44100_128"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_provider_can_make_it(name: str) -> None:
+    setting = FORMATS[name].audio_setting
+    assert setting["format"] in {"mp3", "pcm", "flac", "wav", "pcmu_raw", "opus"}
+    assert setting["sample_rate"] in (RATES_HZ if name != "opus" else {8000, 12000, 16000, 24000, 48000})
+    assert setting["channel"] == 1
+    assert ("bitrate" in setting) is (setting["format"] == "mp3")
+    assert setting.get("bitrate", 32000) in BITRATES
+    assert FORMATS[name].streams is (setting["format"] in {"mp3", "pcm"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "rate_hz"),
+    [
+        ("mp3_44100_128", "audio/mpeg", 44100),
+        ("mp3_22050_32", "audio/mpeg", 22050),
+        ("pcm_16000", "audio/pcm", 16000),
+        ("pcm", "audio/pcm", 24000),
+        ("ulaw_8000", "audio/basic", 8000),
+        ("wav", "audio/wav", 24000),
+        ("flac", "audio/flac", 24000),
+        ("opus", "audio/ogg", 24000),
+    ],
+)
+def test_the_media_type_is_true_to_the_bytes(name: str, content_type: str, rate_hz: int) -> None:
+    assert (FORMATS[name].content_type, FORMATS[name].audio_setting["sample_rate"]) == (content_type, rate_hz)
+
+
+def test_nobody_can_change_the_table() -> None:
+    with pytest.raises(TypeError):
+        FORMATS["mp3"].audio_setting["format"] = "wav"  # type: ignore[index]
