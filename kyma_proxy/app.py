@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 
 from kyma_proxy.accounts.directory import KeyDirectory
-from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database.access import open_database
 from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.pool import Database, DatabaseTarget
@@ -24,7 +23,7 @@ from kyma_proxy.server.admin import AdminListener
 from kyma_proxy.server.listener import DataListener
 from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.services import Services
-from kyma_proxy.settings import ServerSettings, Settings
+from kyma_proxy.settings import MiniMaxUpstreamSettings, ServerSettings, Settings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.registry import build_upstream
@@ -32,7 +31,7 @@ from kyma_proxy.voices.minting import Minting
 from kyma_proxy.voices.provider import VoiceProvider
 
 _log = structlog.get_logger("kyma_proxy.app")
-_CLEAN_UP_SECONDS = 5
+_SETTLE_SECONDS = 30  # a commit in doubt is read back for so long
 
 
 class Application:
@@ -80,15 +79,23 @@ class Application:
         _log.info("serving", port=self.data.port, admin_port=self.admin.port)
 
     async def stop(self) -> None:
-        """Drain, then release everything: requests in flight and work that moves money come to their end first."""
+        """Drain, then release everything.
+
+        Requests in flight get `drain_seconds`. Work that moves money is waited for beyond that, as long as the slowest
+        provider call and the read-back after it may take.
+        """
         self._state = "draining"
         seconds = self.settings.server.drain_seconds
-        deadline = monotonic_seconds() + seconds
         _log.info("draining", drain_seconds=seconds, obligations=self.tasks.obligations)
         drained = await self.data.drain(seconds)
-        settled = await self.tasks.drain(max(deadline - monotonic_seconds(), _CLEAN_UP_SECONDS))
+        settled = await self.tasks.drain(self._settle_seconds())
         _log.info("drained", requests_finished=drained, money_settled=settled)
         await self._stack.aclose()
+
+    def _settle_seconds(self) -> float:
+        upstreams = self.settings.upstreams.values()
+        clones = [each.clone_timeout_seconds for each in upstreams if isinstance(each, MiniMaxUpstreamSettings)]
+        return max(clones, default=0) + _SETTLE_SECONDS
 
     async def _start_plugins(self, stack: AsyncExitStack, database: Database, target: DatabaseTarget) -> None:
         feed = ChangeFeed(target, self.tasks)
