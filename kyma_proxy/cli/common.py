@@ -141,8 +141,10 @@ def emit_list(name: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) ->
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if value is None or value == []:
         return "-"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     return "".join(character if character.isprintable() else "?" for character in str(value))

@@ -11,8 +11,8 @@ import click
 
 from kyma_proxy.cli.common import BadConfig, config_option, emit, emit_list, json_option
 from kyma_proxy.errors import GatewayError
-from kyma_proxy.pipeline.loader import InstalledPlugins
-from kyma_proxy.pipeline.paths import canonical_path
+from kyma_proxy.pipeline.loader import GUARDABLE_PREFIX, InstalledPlugins
+from kyma_proxy.pipeline.paths import canonical_path, is_disguise
 from kyma_proxy.pipeline.plan import Plan
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.pipeline.runner import check_plan
@@ -79,11 +79,7 @@ def routes(config_path: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"routes": rows}))
         return
-    emit_list("routes", [{key: _cell(value) for key, value in row.items()} for row in rows], as_json=False)
-
-
-def _cell(value: object) -> object:
-    return (", ".join(value) or "-") if isinstance(value, list) else value
+    emit_list("routes", rows, as_json=False)
 
 
 @click.command()
@@ -96,12 +92,17 @@ def explain(method: str, path: str, model: str | None, config_path: Path, as_jso
     """What one request would meet: route, plugins in order, body mode, limits, price, upstream."""
     try:
         settings, plugins, laid_out = _load(config_path)
-        canonical = canonical_path(path.partition("?")[0])
+        raw_path = path.partition("?")[0]
+        request = (method.upper(), canonical_path(raw_path), model)
+        disguised = is_disguise(raw_path, frozenset(laid_out.endpoints))
     except ConfigError as error:
         raise BadConfig(error) from error
     except GatewayError as error:
         raise click.BadParameter(error.message, param_hint="PATH") from error
-    emit(_meets(settings, plugins, laid_out, (method.upper(), canonical, model)), as_json=as_json)
+    data = _meets(settings, plugins, laid_out, request)
+    if disguised:
+        data |= {"answer": "400: a guarded path in disguise", "route": None, "upstream": None}
+    emit(data, as_json=as_json)
 
 
 def _meets(
@@ -123,6 +124,8 @@ def _meets(
         if isinstance(use, Spool):
             data["body"] = f"read by {entry.use}, at most {use.max_bytes} bytes"
         data |= {f"{entry.use}: {key}": value for key, value in plugins[entry.use].explain(entry.config).items()}
+    if endpoint is None and (route is None or not path.startswith(GUARDABLE_PREFIX)):
+        return data | {"answer": "404: nothing is served here", "route": None, "upstream": None}
     return data | {
         "route": route.pattern if route else None,
         "upstream": route.upstream if route else None,
