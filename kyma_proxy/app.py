@@ -23,7 +23,7 @@ from kyma_proxy.server.admin import AdminListener
 from kyma_proxy.server.listener import DataListener
 from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.services import Services
-from kyma_proxy.settings import MiniMaxUpstreamSettings, ServerSettings, Settings
+from kyma_proxy.settings import ServerSettings, Settings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.registry import build_upstream
@@ -31,7 +31,7 @@ from kyma_proxy.voices.minting import Minting
 from kyma_proxy.voices.provider import VoiceProvider
 
 _log = structlog.get_logger("kyma_proxy.app")
-_SETTLE_SECONDS = 30  # a commit in doubt is read back for so long
+_UNDO_SECONDS = 5
 
 
 class Application:
@@ -70,6 +70,8 @@ class Application:
             database, target = await stack.enter_async_context(
                 open_database(self.settings.database, migrate=self._migrate)
             )
+            # Mints that are cut off when their upstream stops give their money back before the pool closes.
+            stack.push_async_callback(self.tasks.drain, _UNDO_SECONDS)
             await self._start_plugins(stack, database, target)
             stack.push_async_callback(self.data.stop)
             await self.data.start(server.listen.host, server.listen.port)
@@ -81,21 +83,15 @@ class Application:
     async def stop(self) -> None:
         """Drain, then release everything.
 
-        Requests in flight get `drain_seconds`. Work that moves money is waited for beyond that, as long as the slowest
-        provider call and the read-back after it may take.
+        Requests in flight get `drain_seconds`. Work that moves money is waited for beyond that, up to `settle_seconds`.
         """
         self._state = "draining"
         seconds = self.settings.server.drain_seconds
         _log.info("draining", drain_seconds=seconds, obligations=self.tasks.obligations)
         drained = await self.data.drain(seconds)
-        settled = await self.tasks.drain(self._settle_seconds())
+        settled = await self.tasks.drain(self.settings.server.settle_seconds)
         _log.info("drained", requests_finished=drained, money_settled=settled)
         await self._stack.aclose()
-
-    def _settle_seconds(self) -> float:
-        upstreams = self.settings.upstreams.values()
-        clones = [each.clone_timeout_seconds for each in upstreams if isinstance(each, MiniMaxUpstreamSettings)]
-        return max(clones, default=0) + _SETTLE_SECONDS
 
     async def _start_plugins(self, stack: AsyncExitStack, database: Database, target: DatabaseTarget) -> None:
         feed = ChangeFeed(target, self.tasks)

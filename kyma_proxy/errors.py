@@ -31,7 +31,7 @@ class ErrorCode(Enum):
     REQUEST_TIMEOUT = (408, "request_timeout", "invalid_request_error", False, "the request arrived too slowly")
     TOO_LARGE = (413, "invalid_request", "invalid_request_error", False, "the file or the body is over its limit")
     UNSUPPORTED_FORMAT = (415, "invalid_request", "invalid_request_error", False, "the file is not MP3, WAV or M4A")
-    INTERNAL_ERROR = (500, "internal_error", "server_error", False, "a fault of the gateway; nothing was charged")
+    INTERNAL_ERROR = (500, "internal_error", "server_error", False, "a fault of the gateway")
     OWNERSHIP_WRITE_FAILED = (
         500,
         "ownership_write_failed",

@@ -16,11 +16,14 @@ import click
 
 from kyma_proxy.database.access import SchemaMismatchError, open_database
 from kyma_proxy.database.embedded import EmbeddedError
+from kyma_proxy.database.errors import CommitUnknownError
 from kyma_proxy.database.migrate import MigrationError
 from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.errors import GatewayError
 from kyma_proxy.money import parse_usd
 from kyma_proxy.settings import ConfigError, default_config_path, load_database_settings
+
+_LOOK_FIRST = "Look (`accounts show`, `keys list`, `voices list`) before you repeat it; a `--ref` makes repeating safe."
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,6 +88,8 @@ def runs_async(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
             return asyncio.run(command(*args, **kwargs))
         except ConfigError as error:
             raise BadConfig(error) from error
+        except CommitUnknownError as error:
+            raise Failure(f"{error.message} {_LOOK_FIRST}") from error
         except GatewayError as error:
             raise Failure(error.message) from error
         except (EmbeddedError, MigrationError, SchemaMismatchError, OSError) as error:

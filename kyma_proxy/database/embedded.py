@@ -27,6 +27,7 @@ from kyma_proxy.database.cluster import (
     own_cluster,
     server_command,
 )
+from kyma_proxy.database.errors import CLIENT_ERRORS
 from kyma_proxy.database.placement import Place
 from kyma_proxy.database.private import (
     EmbeddedError,
@@ -219,7 +220,7 @@ async def _answers(target: DatabaseTarget) -> bool:
         return True
     except asyncpg.InvalidAuthorizationSpecificationError as error:
         raise EmbeddedError("the database refuses the password kept beside it: restore the file `password`") from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+    except CLIENT_ERRORS:
         return False
     await connection.close(timeout=_CONNECT_SECONDS)
     return True

@@ -12,7 +12,14 @@ import asyncpg.pool
 import structlog
 
 from kyma_proxy.clock import monotonic_seconds
-from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError, is_away, is_refused_commit
+from kyma_proxy.database.errors import (
+    CLIENT_ERRORS,
+    CommitUnknownError,
+    DatabaseUnavailableError,
+    is_away,
+    is_refused_commit,
+)
+from kyma_proxy.database.private import EmbeddedError
 from kyma_proxy.database.target import DatabaseTarget
 
 T = TypeVar("T")
@@ -24,8 +31,8 @@ Revive: TypeAlias = Callable[[], Awaitable[None]]
 
 _log = structlog.get_logger("kyma_proxy.database")
 
-_CLIENT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _COMMAND_SECONDS = 10.0
+_READ_SECONDS = 2.0
 _BEGIN_SECONDS = 2.0
 _ROLLBACK_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
@@ -87,7 +94,7 @@ class Database:
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._pool.close()
-        except _CLIENT_ERRORS:
+        except CLIENT_ERRORS:
             self._pool.terminate()
         finally:
             self._pool = None
@@ -128,7 +135,8 @@ class Database:
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """All rows of one reading statement. Raises DatabaseUnavailableError.
 
-        Only for reading: on a connection that proves dead it is repeated once. What writes goes through `transact`.
+        Only for quick reading: on a connection that proves dead, or silent for 2 s, it is repeated once on a fresh one.
+        What writes goes through `transact`.
         """
         rows: list[asyncpg.Record] = await self._single("fetch", sql, *args, repeat=True)
         return rows
@@ -163,7 +171,7 @@ class Database:
         try:
             async with asyncio.timeout(_REACHABLE_SECONDS):
                 await self._ping()
-        except (DatabaseUnavailableError, *_CLIENT_ERRORS):
+        except (DatabaseUnavailableError, *CLIENT_ERRORS):
             return self._answered_within(_REACHABLE_SECONDS)
         return True
 
@@ -183,13 +191,13 @@ class Database:
     async def _single(self, method: str, sql: str, *args: Any, repeat: bool) -> Any:
         async with self._connection() as connection:
             try:
-                result = await getattr(connection, method)(sql, *args)
+                seconds = _READ_SECONDS if repeat else _COMMAND_SECONDS
+                result = await getattr(connection, method)(sql, *args, timeout=seconds)
             except Exception as error:
                 if not _is_lost(error, connection):
                     raise
-                dead = _is_closed(connection)
-                _drop(connection)
-                if not (dead and repeat):
+                await self._give_up(connection)
+                if not repeat:
                     raise self._away(error) from error
                 _log.info("dead_connection_dropped", error=type(error).__name__)
             else:
@@ -225,7 +233,7 @@ class Database:
             await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED", timeout=_BEGIN_SECONDS)
         except BaseException as error:
             lost = _is_lost(error, connection)
-            _drop(connection)
+            await self._give_up(connection)
             if not lost:
                 raise
             _log.info("dead_connection_dropped", error=type(error).__name__)
@@ -236,12 +244,12 @@ class Database:
     async def _commit(self, connection: Connection) -> None:
         try:
             tag = await connection.execute("COMMIT")
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             if is_refused_commit(error):
                 if is_away(error):
                     raise self._away(error) from error
                 raise
-            _drop(connection)
+            await self._give_up(connection)
             _log.error("commit_answer_lost", error=type(error).__name__)
             raise CommitUnknownError from error
         self._answered_at = monotonic_seconds()
@@ -256,15 +264,25 @@ class Database:
         except TimeoutError as error:
             _log.warning("database_busy", waited_seconds=self._acquire_timeout_seconds)
             raise DatabaseUnavailableError from error
-        except _CLIENT_ERRORS as error:
+        except (EmbeddedError, *CLIENT_ERRORS) as error:
             raise self._away(error) from error
+
+    async def _give_up(self, connection: Connection) -> None:
+        """Close a connection that proved dead, and trust no other that was opened before now.
+
+        When a line goes silent (a failover, a firewall) all of them do: trying them one by one would cost each
+        request a time-out.
+        """
+        _drop(connection)
+        if self._pool is not None:
+            await self._pool.expire_connections()
 
     async def _connect_or_revive(self) -> Connection:
         if self._pool is None:
             raise DatabaseUnavailableError
         try:
             return await self._pool.acquire()
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             if self._revive is None:
                 raise
             async with self._reviving:
@@ -281,7 +299,7 @@ class Database:
             return
         try:
             await self._pool.release(connection, timeout=_ROLLBACK_SECONDS)
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             # The connection is closed by now; what the transaction came to was decided before.
             _log.info("connection_dropped_on_release", error=type(error).__name__)
 
@@ -329,5 +347,5 @@ async def _roll_back(connection: Connection) -> None:
             await connection.execute("ROLLBACK")
     except BaseException as error:
         _drop(connection)
-        if not isinstance(error, _CLIENT_ERRORS):
+        if not isinstance(error, CLIENT_ERRORS):
             raise

@@ -74,6 +74,13 @@ class ServerSettings(Model):
         allow_inf_nan=False,
         description="How long SIGTERM waits for requests in flight, in seconds.",
     )
+    settle_seconds: float = Field(
+        default=240,
+        ge=0,
+        le=DAY_SECONDS,
+        allow_inf_nan=False,
+        description="How long after that it waits for voices being made and paid for, in seconds.",
+    )
     head_timeout_seconds: Seconds = Field(
         default=30, description="A request head that is not complete after this many seconds is refused."
     )
