@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import click
 
 from kyma_proxy.cli.common import BadConfig, config_option, emit, emit_list, json_option
 from kyma_proxy.errors import GatewayError
-from kyma_proxy.pipeline.loader import GUARDABLE_PREFIX, InstalledPlugins
-from kyma_proxy.pipeline.paths import canonical_path, is_disguise
+from kyma_proxy.flow import RequestTarget
+from kyma_proxy.pipeline.gateway import guard_of
+from kyma_proxy.pipeline.loader import InstalledPlugins
+from kyma_proxy.pipeline.paths import canonical_path
 from kyma_proxy.pipeline.plan import Plan
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.pipeline.runner import check_plan
 from kyma_proxy.plugin import Plugin, Spool
-from kyma_proxy.settings import ConfigError, Settings, load_settings
+from kyma_proxy.settings import ConfigError, PluginEntry, Settings, load_settings
 
 
 def _load(config_path: Path) -> tuple[Settings, Mapping[str, type[Plugin[Any]]], Plan]:
@@ -93,40 +95,35 @@ def explain(method: str, path: str, model: str | None, config_path: Path, as_jso
     try:
         settings, plugins, laid_out = _load(config_path)
         raw_path = path.partition("?")[0]
-        request = (method.upper(), canonical_path(raw_path), model)
-        disguised = is_disguise(raw_path, frozenset(laid_out.endpoints))
+        target = RequestTarget(raw_path, None, canonical_path(raw_path))
     except ConfigError as error:
         raise BadConfig(error) from error
     except GatewayError as error:
         raise click.BadParameter(error.message, param_hint="PATH") from error
-    data = _meets(settings, plugins, laid_out, request)
-    if disguised:
-        data |= {"answer": "400: a guarded path in disguise", "route": None, "upstream": None}
+    data: dict[str, Any] = {"method": method.upper(), "path": target.path}
+    try:
+        guard = guard_of(laid_out.endpoints, method.upper(), target)
+    except GatewayError as error:
+        emit(data | {"answer": f"{error.code.status} {error.message}"}, as_json=as_json)
+        return
+    if guard is not None:
+        positions = guard.members[method.upper()]
+        data |= _chain([settings.plugins[position] for position in positions], plugins)
+    else:
+        # Without a plugin that reads the body nobody knows its model.
+        data |= {"plugins": [], "body": "streamed"}
+        model = None
+    route = Router(settings.routes).match(method.upper(), target.path, model)
+    data |= {"route": route.pattern if route else None, "upstream": route.upstream if route else None}
     emit(data, as_json=as_json)
 
 
-def _meets(
-    settings: Settings,
-    plugins: Mapping[str, type[Plugin[Any]]],
-    laid_out: Plan,
-    request: tuple[str, str, str | None],
-) -> dict[str, Any]:
-    method, path, model = request
-    route = Router(settings.routes).match(method, path, model)
-    data: dict[str, Any] = {"method": method, "path": path, "plugins": [], "body": "streamed"}
-    endpoint = laid_out.endpoints.get(path)
-    if endpoint is not None and method not in endpoint.members:
-        return data | {"answer": f"405, Allow: {endpoint.allow}", "route": None, "upstream": None}
-    for position in endpoint.members[method] if endpoint is not None else ():
-        entry = settings.plugins[position]
-        data["plugins"].append(entry.use)
-        use = plugins[entry.use].body_use(entry.config)
+def _chain(entries: Sequence[PluginEntry], plugins: Mapping[str, type[Plugin[Any]]]) -> dict[str, Any]:
+    data: dict[str, Any] = {"plugins": [entry.use for entry in entries], "body": "streamed"}
+    for entry in entries:
+        plugin = plugins[entry.use]
+        use = plugin.body_use(entry.config)
         if isinstance(use, Spool):
             data["body"] = f"read by {entry.use}, at most {use.max_bytes} bytes"
-        data |= {f"{entry.use}: {key}": value for key, value in plugins[entry.use].explain(entry.config).items()}
-    if endpoint is None and (route is None or not path.startswith(GUARDABLE_PREFIX)):
-        return data | {"answer": "404: nothing is served here", "route": None, "upstream": None}
-    return data | {
-        "route": route.pattern if route else None,
-        "upstream": route.upstream if route else None,
-    }
+        data |= {f"{entry.use}: {key}": value for key, value in plugin.explain(entry.config).items()}
+    return data
