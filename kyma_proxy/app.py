@@ -125,6 +125,7 @@ def _listener_options(server: ServerSettings) -> ListenerOptions:
         head_timeout_seconds=server.head_timeout_seconds,
         keepalive_seconds=server.keepalive_timeout_seconds,
         body_idle_timeout_seconds=server.body_idle_timeout_seconds,
+        body_bytes_per_second_min=server.body_bytes_per_second_min,
         max_line_bytes=server.max_header_bytes,
         max_header_bytes=server.max_header_bytes,
         trusted_proxies=server.trusted_proxies,

@@ -11,14 +11,13 @@ import click
 
 from kyma_proxy.cli.common import BadConfig, config_option, emit, emit_list, json_option
 from kyma_proxy.errors import GatewayError
-from kyma_proxy.flow import RequestTarget
 from kyma_proxy.pipeline.gateway import guard_of
 from kyma_proxy.pipeline.loader import InstalledPlugins
-from kyma_proxy.pipeline.paths import canonical_path
 from kyma_proxy.pipeline.plan import Plan
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.pipeline.runner import check_plan
 from kyma_proxy.plugin import Plugin, Spool
+from kyma_proxy.server.intake import read_target
 from kyma_proxy.settings import ConfigError, PluginEntry, Settings, load_settings
 
 
@@ -94,32 +93,32 @@ def explain(method: str, path: str, model: str | None, config_path: Path, as_jso
     """What one request would meet: route, plugins in order, body mode, limits, price, upstream."""
     try:
         settings, plugins, laid_out = _load(config_path)
-        raw_path = path.partition("?")[0]
-        target = RequestTarget(raw_path, None, canonical_path(raw_path))
     except ConfigError as error:
         raise BadConfig(error) from error
-    except GatewayError as error:
-        raise click.BadParameter(error.message, param_hint="PATH") from error
-    data: dict[str, Any] = {"method": method.upper(), "path": target.path}
+    data: dict[str, Any] = {"method": method.upper(), "path": path}
     try:
+        target = read_target(path)
         guard = guard_of(laid_out.endpoints, method.upper(), target)
     except GatewayError as error:
         emit(data | {"answer": f"{error.code.status} {error.message}"}, as_json=as_json)
         return
-    if guard is not None:
-        positions = guard.members[method.upper()]
-        data |= _chain([settings.plugins[position] for position in positions], plugins)
-    else:
-        # Without a plugin that reads the body nobody knows its model.
-        data |= {"plugins": [], "body": "streamed"}
-        model = None
-    route = Router(settings.routes).match(method.upper(), target.path, model)
-    data |= {"route": route.pattern if route else None, "upstream": route.upstream if route else None}
+    data["path"] = target.path
+    entries = [settings.plugins[position] for position in guard.members[method.upper()]] if guard else []
+    data |= _chain(entries, plugins)
+    # Where no plugin reads the body nobody knows its model; where one answers itself no upstream is reached.
+    route = Router(settings.routes).match(method.upper(), target.path, model if guard else None)
+    if all(plugins[entry.use].proceeds for entry in entries) and route is not None:
+        data |= {"route": route.pattern, "upstream": route.upstream}
     emit(data, as_json=as_json)
 
 
 def _chain(entries: Sequence[PluginEntry], plugins: Mapping[str, type[Plugin[Any]]]) -> dict[str, Any]:
-    data: dict[str, Any] = {"plugins": [entry.use for entry in entries], "body": "streamed"}
+    data: dict[str, Any] = {
+        "plugins": [entry.use for entry in entries],
+        "body": "streamed",
+        "route": None,
+        "upstream": None,
+    }
     for entry in entries:
         plugin = plugins[entry.use]
         use = plugin.body_use(entry.config)

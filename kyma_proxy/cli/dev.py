@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class DevOptions:
 @runs_async
 async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> None:
     """Start everything embedded: PostgreSQL, a simulated MiniMax and origin, the gateway. Ctrl-C ends it all."""
-    stopped = stop_on_signals()
+    stopped = stop_on_signals(signal.SIGHUP)
     configure_logging()
     minimax, origin = MiniMaxSimulator(), OriginSimulator()
     await minimax.start()

@@ -46,7 +46,7 @@ _log = structlog.get_logger("kyma_proxy.database")
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 _START_SECONDS = 120.0
-_STOP_SECONDS = 90.0
+_STOP_SECONDS = 20.0  # a server that hangs is left to its keeper, which kills it in the end
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 

@@ -58,15 +58,15 @@ GuardT = TypeVar("GuardT", bound=GuardedPath)
 def guard_of(guards: Mapping[str, GuardT], method: str, target: RequestTarget) -> GuardT | None:
     """The guard that a request meets, or None where it is forwarded.
 
-    Raises GatewayError NOT_FOUND outside `/v1/audio/`, INVALID_REQUEST for a guarded path in disguise, and
+    Raises GatewayError INVALID_REQUEST for a guarded path in disguise, NOT_FOUND outside `/v1/audio/`, and
     METHOD_NOT_ALLOWED for a method that a guarded path does not serve; OPTIONS on its exact spelling is forwarded.
     """
-    if not target.path.startswith(GUARDABLE_PREFIX):
-        raise GatewayError(ErrorCode.NOT_FOUND, f"Nothing is served here: paths start with {GUARDABLE_PREFIX}.")
     guard = guards.get(target.path)
     if guard is None:
         if is_disguise(target.raw_path, frozenset(guards)):
             raise GatewayError(ErrorCode.INVALID_REQUEST, "Spell this path plainly, without escapes.")
+        if not target.path.startswith(GUARDABLE_PREFIX):
+            raise GatewayError(ErrorCode.NOT_FOUND, f"Nothing is served here: paths start with {GUARDABLE_PREFIX}.")
         return None
     if method in guard.methods:
         return guard
@@ -90,16 +90,19 @@ class Gateway:
     async def handle(self, flow: Flow) -> Reply:
         """Answer a request, or raise GatewayError."""
         snapshot = self._snapshot
+        if flow.path in snapshot.guards:
+            flow.facts["route"] = flow.path
+            _refuse_upgrade(flow)
         guard = guard_of(snapshot.guards, flow.method, flow.target)
         if guard is None:
             return await forward(snapshot, flow)
-        flow.facts["route"] = guard.path
-        if flow_wants_upgrade(flow):
-            # What follows may be another protocol already: it is never read as a next request.
-            raise GatewayError(
-                ErrorCode.INVALID_REQUEST, "This endpoint does not switch protocols.", close_connection=True
-            )
         return await guard.chains[flow.method](flow)
+
+
+def _refuse_upgrade(flow: Flow) -> None:
+    if flow_wants_upgrade(flow):
+        # What follows may be another protocol already: it is never read as a next request.
+        raise GatewayError(ErrorCode.INVALID_REQUEST, "This endpoint does not switch protocols.", close_connection=True)
 
 
 async def forward(snapshot: Snapshot, flow: Flow) -> Reply:

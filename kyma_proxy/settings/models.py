@@ -87,6 +87,9 @@ class ServerSettings(Model):
     body_idle_timeout_seconds: Seconds = Field(
         default=30, description="A client that sends nothing of its body for this many seconds is refused."
     )
+    body_bytes_per_second_min: int = Field(
+        default=1024, ge=1, description="A client that sends its body slower than this for long is refused."
+    )
     keepalive_timeout_seconds: Seconds = Field(
         default=75, description="An idle connection is closed after this many seconds."
     )

@@ -19,8 +19,8 @@ from kyma_voice_clone.upload import Upload
 
 __all__ = ["CloneForm", "FormRules", "Upload", "receive_form"]
 
-PARTS_MAX: Final = 64
-PART_HEADERS_MAX: Final = 16
+PARTS_MAX: Final = 256
+PART_HEADERS_MAX: Final = 64
 PART_HEADER_BYTES_MAX: Final = 8 * 1024
 TEXT_BYTES_MAX: Final = 8 * 1024
 BOUNDARY_CHARS_MAX: Final = 70

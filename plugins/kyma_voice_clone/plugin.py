@@ -41,6 +41,7 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
     config_model = VoiceCloneConfig
     endpoints = (Endpoint("/v1/audio/voice-clone", frozenset({"POST"})),)
     needs = frozenset({"identity"})
+    proceeds = False
 
     def __init__(self, config: VoiceCloneConfig, services: Services) -> None:
         super().__init__(config, services)

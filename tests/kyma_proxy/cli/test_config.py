@@ -30,6 +30,7 @@ async def test_the_shipped_config_is_right_once_its_variables_are_set() -> None:
     )
     assert explained.fields["plugins"] == ["api_key_auth", "voice_clone"]
     assert explained.fields["voice_clone: price"] == "$2.10 a voice"
+    assert explained.fields["upstream"] is None, "voice_clone answers itself"
     routed = await run("routes", "--config", path, "--json", environ={"MINIMAX_API_KEY": "sk-x"})
     assert [row["upstream"] for row in routed.fields["routes"]] == [None, "minimax", "origin"]
 
@@ -40,6 +41,8 @@ async def test_explain_tells_what_is_refused() -> None:
         ("GET", "/v1/audio/voice-clone", "405 "),
         ("POST", "/v1/audio/Voice-Clone", "400 "),
         ("GET", "/v1/chat/completions", "404 "),
+        ("GET", "/v1/audio/../x", "400 "),
+        ("GET", "http://elsewhere/v1/audio/voice-clone", "405 "),
     ):
         explained = await run(
             *("explain", method, target, "--config", path, "--json"), environ={"MINIMAX_API_KEY": "sk-x"}
@@ -50,5 +53,3 @@ async def test_explain_tells_what_is_refused() -> None:
         environ={"MINIMAX_API_KEY": "sk-x"},
     )
     assert (forwarded.fields["plugins"], forwarded.fields["upstream"]) == ([], "origin")
-    refused = await run(*("explain", "GET", "/v1/audio/../x", "--config", path), environ={"MINIMAX_API_KEY": "sk-x"})
-    assert refused.code == 2
