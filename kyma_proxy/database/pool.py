@@ -12,6 +12,7 @@ import asyncpg.pool
 import structlog
 
 from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.database.connections import ROLLBACK_SECONDS, Connection, drop, is_lost, roll_back
 from kyma_proxy.database.errors import (
     CLIENT_ERRORS,
     CommitUnknownError,
@@ -23,7 +24,6 @@ from kyma_proxy.database.private import EmbeddedError
 from kyma_proxy.database.target import DatabaseTarget
 
 T = TypeVar("T")
-Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
 
 __all__ = ["Connection", "Database", "DatabaseTarget", "Revive"]
 
@@ -34,7 +34,6 @@ _log = structlog.get_logger("kyma_proxy.database")
 _COMMAND_SECONDS = 10.0
 _READ_SECONDS = 2.0
 _BEGIN_SECONDS = 2.0
-_ROLLBACK_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _REACHABLE_SECONDS = 1.0
 _REVIVE_INTERVAL_SECONDS = 1.0
@@ -114,8 +113,8 @@ class Database:
             try:
                 result = await work(connection)
             except BaseException as error:
-                await _roll_back(connection)
-                if _is_lost(error, connection):
+                await roll_back(connection)
+                if is_lost(error, connection):
                     raise self._away(error) from error
                 raise
             await self._commit(connection)
@@ -127,8 +126,8 @@ class Database:
             try:
                 return await work(connection)
             except Exception as error:
-                if _is_lost(error, connection):
-                    _drop(connection)
+                if is_lost(error, connection):
+                    drop(connection)
                     raise self._away(error) from error
                 raise
 
@@ -181,7 +180,7 @@ class Database:
                 await connection.fetchval("SELECT 1")
             except BaseException:
                 # Given back open, it would first wait for the answer that does not come.
-                _drop(connection)
+                drop(connection)
                 raise
             self._answered_at = monotonic_seconds()
 
@@ -194,7 +193,7 @@ class Database:
                 seconds = _READ_SECONDS if repeat else _COMMAND_SECONDS
                 result = await getattr(connection, method)(sql, *args, timeout=seconds)
             except Exception as error:
-                if not _is_lost(error, connection):
+                if not is_lost(error, connection):
                     raise
                 await self._give_up(connection)
                 if not repeat:
@@ -232,7 +231,7 @@ class Database:
         try:
             await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED", timeout=_BEGIN_SECONDS)
         except BaseException as error:
-            lost = _is_lost(error, connection)
+            lost = is_lost(error, connection)
             await self._give_up(connection)
             if not lost:
                 raise
@@ -273,7 +272,7 @@ class Database:
         When a line goes silent (a failover, a firewall) all of them do: trying them one by one would cost each
         request a time-out.
         """
-        _drop(connection)
+        drop(connection)
         if self._pool is not None:
             await self._pool.expire_connections()
 
@@ -298,7 +297,7 @@ class Database:
         if self._pool is None:
             return
         try:
-            await self._pool.release(connection, timeout=_ROLLBACK_SECONDS)
+            await self._pool.release(connection, timeout=ROLLBACK_SECONDS)
         except CLIENT_ERRORS as error:
             # The connection is closed by now; what the transaction came to was decided before.
             _log.info("connection_dropped_on_release", error=type(error).__name__)
@@ -314,38 +313,3 @@ async def _prepare_session(connection: Any) -> None:
 
 async def _keep_session(_connection: Any) -> None:
     """Instead of asyncpg's reset query: nobody leaves session state, so a round trip per release is saved."""
-
-
-def _is_lost(error: BaseException, connection: Connection) -> bool:
-    """Whether an error on a connection means "no database", so that nobody can be blamed but the server."""
-    if is_away(error):
-        return True
-    # asyncpg tells of a closed connection with the error class it uses for misuse as well.
-    return isinstance(error, asyncpg.InterfaceError) and _is_closed(connection)
-
-
-def _is_closed(connection: Connection) -> bool:
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:
-        # asyncpg takes a lost connection away from its borrower.
-        return True
-
-
-def _drop(connection: Connection) -> None:
-    """Close the connection at once, whatever it is doing; the server rolls back."""
-    if not _is_closed(connection):
-        connection.terminate()
-
-
-async def _roll_back(connection: Connection) -> None:
-    """Leave no open transaction on the connection, or no connection. Raises nothing of its own."""
-    if _is_closed(connection):
-        return
-    try:
-        async with asyncio.timeout(_ROLLBACK_SECONDS):
-            await connection.execute("ROLLBACK")
-    except BaseException as error:
-        _drop(connection)
-        if not isinstance(error, CLIENT_ERRORS):
-            raise
