@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 
 from kyma_proxy.accounts.directory import KeyDirectory
-from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database.access import open_database
 from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.pool import Database, DatabaseTarget
@@ -33,7 +32,7 @@ from kyma_proxy.voices.ownership import VoiceOwnership
 from kyma_proxy.voices.provider import VoiceProvider
 
 _log = structlog.get_logger("kyma_proxy.app")
-_CLEAN_UP_SECONDS = 5
+_UNDO_SECONDS = 5
 
 
 class Application:
@@ -85,6 +84,8 @@ class Application:
             database, target = await stack.enter_async_context(
                 open_database(self.settings.database, migrate=self._migrate)
             )
+            # Mints that are cut off when their upstream stops give their money back before the pool closes.
+            stack.push_async_callback(self.tasks.drain, _UNDO_SECONDS)
             await self._start_plugins(stack, database, target)
             stack.push_async_callback(self.data.stop)
             await self.data.start(server.listen.host, server.listen.port)
@@ -94,13 +95,15 @@ class Application:
         _log.info("serving", port=self.data.port, admin_port=self.admin.port)
 
     async def stop(self) -> None:
-        """Drain, then release everything: requests in flight and work that moves money come to their end first."""
+        """Drain, then release everything.
+
+        Requests in flight get `drain_seconds`. Work that moves money is waited for beyond that, up to `settle_seconds`.
+        """
         self._state = "draining"
         seconds = self.settings.server.drain_seconds
-        deadline = monotonic_seconds() + seconds
         _log.info("draining", drain_seconds=seconds, obligations=self.tasks.obligations)
         drained = await self.data.drain(seconds)
-        settled = await self.tasks.drain(max(deadline - monotonic_seconds(), _CLEAN_UP_SECONDS))
+        settled = await self.tasks.drain(self.settings.server.settle_seconds)
         _log.info("drained", requests_finished=drained, money_settled=settled)
         await self._stack.aclose()
 
@@ -136,6 +139,7 @@ def _listener_options(server: ServerSettings, handler_cancellation: bool) -> Lis
         head_timeout_seconds=server.head_timeout_seconds,
         keepalive_seconds=server.keepalive_timeout_seconds,
         body_idle_timeout_seconds=server.body_idle_timeout_seconds,
+        body_bytes_per_second_min=server.body_bytes_per_second_min,
         max_line_bytes=server.max_header_bytes,
         max_header_bytes=server.max_header_bytes,
         trusted_proxies=server.trusted_proxies,

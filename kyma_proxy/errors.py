@@ -38,7 +38,7 @@ class ErrorCode(Enum):
     TOO_LARGE = (413, "invalid_request", "invalid_request_error", False, "the file or the body is over its limit")
     UNSUPPORTED_FORMAT = (415, "invalid_request", "invalid_request_error", False, "the file is not MP3, WAV or M4A")
     RATE_LIMITED = (429, "rate_limited", "rate_limit", True, "too many requests at this moment")
-    INTERNAL_ERROR = (500, "internal_error", "server_error", False, "a fault of the gateway; nothing was charged")
+    INTERNAL_ERROR = (500, "internal_error", "server_error", False, "a fault of the gateway")
     OWNERSHIP_WRITE_FAILED = (
         500,
         "ownership_write_failed",

@@ -80,6 +80,8 @@ class Plugin(ABC, Generic[ConfigT]):
     endpoints: ClassVar[tuple[Endpoint, ...] | WhereverNeeded]
     needs: ClassVar[frozenset[str]] = frozenset()
     provides: ClassVar[frozenset[str]] = frozenset()
+    proceeds: ClassVar[bool] = True
+    """False for a plugin that answers every request itself, so that no upstream is reached; `explain` tells."""
 
     def __init__(self, config: ConfigT, services: Services) -> None:
         self.config = config

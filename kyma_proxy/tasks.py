@@ -9,14 +9,12 @@ from typing import Any, TypeVar
 import structlog
 
 from kyma_proxy.errors import GatewayError, OutcomeUnknownError
+from kyma_proxy.flow import ClientLeftError
 
 T = TypeVar("T")
 _log = structlog.get_logger("kyma_proxy.tasks")
-
-
-def _is_answer(error: BaseException) -> bool:
-    """Whether an exception is an answer to a client rather than a fault nobody may see."""
-    return isinstance(error, GatewayError | OutcomeUnknownError)
+_ANSWERS = (GatewayError, OutcomeUnknownError, ClientLeftError)
+"""Answers to a client rather than faults."""
 
 
 class Tasks:
@@ -29,6 +27,8 @@ class Tasks:
     def __init__(self) -> None:
         self._helpers: set[asyncio.Task[Any]] = set()
         self._obligations: set[asyncio.Task[Any]] = set()
+        self._awaited: set[asyncio.Task[Any]] = set()
+        """Obligations somebody waits for: their failures are that one's to tell."""
 
     def __repr__(self) -> str:
         return f"Tasks(helpers={len(self._helpers)}, obligations={len(self._obligations)})"
@@ -48,7 +48,12 @@ class Tasks:
 
     async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Run work to its end and return its result; cancelling the caller does not cancel the work."""
-        return await asyncio.shield(self.oblige(work, name))
+        task = self.oblige(work, name)
+        self._awaited.add(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._awaited.discard(task)
 
     async def drain(self, timeout_seconds: float | None = None) -> bool:
         """Wait for every obligation, those they start included; True if none is left when it returns."""
@@ -74,7 +79,9 @@ class Tasks:
 
         def ended(done: asyncio.Task[T]) -> None:
             kept.discard(done)
-            if not done.cancelled() and (error := done.exception()) is not None and not _is_answer(error):
+            if done.cancelled() or (error := done.exception()) is None:
+                return
+            if done not in self._awaited and not isinstance(error, _ANSWERS):
                 _log.error("task_failed", task=name, exc_info=error)
 
         task.add_done_callback(ended)

@@ -17,6 +17,7 @@ from kyma_proxy.cli.common import (
     emit,
     emit_list,
     json_option,
+    note_option,
     runs_async,
     transact,
 )
@@ -99,13 +100,6 @@ def _ref(_context: click.Context, _parameter: click.Parameter, ref: str | None) 
     return ref
 
 
-def _note(_context: click.Context, _parameter: click.Parameter, note: str | None) -> str | None:
-    if note is not None and (len(note) > 1000 or "\0" in note):
-        raise click.BadParameter("a note is at most 1000 characters")
-    return note
-
-
-note_option = click.option("--note", callback=_note, help="Why, for the books.")
 ref_option = click.option("--ref", callback=_ref, help="Makes it happen once: the same ref again changes nothing.")
 
 

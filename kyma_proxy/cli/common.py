@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pwd
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -16,11 +17,15 @@ import click
 
 from kyma_proxy.database.access import SchemaMismatchError, open_database
 from kyma_proxy.database.embedded import EmbeddedError
+from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
 from kyma_proxy.database.migrate import MigrationError
 from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.errors import GatewayError
 from kyma_proxy.money import parse_usd
+from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.settings import ConfigError, default_config_path, load_database_settings
+
+_LOOK_FIRST = "Look (`accounts show`, `keys list`, `voices list`) before you repeat it; a `--ref` makes repeating safe."
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +39,15 @@ config_option = click.option(
     help="The configuration file.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _note(_context: click.Context, _parameter: click.Parameter, note: str | None) -> str | None:
+    if note is not None and (len(note) > 1000 or "\0" in note):
+        raise click.BadParameter("a note is at most 1000 characters")
+    return note
+
+
+note_option = click.option("--note", callback=_note, help="Why, for the books.")
 
 
 class Failure(click.ClickException):
@@ -81,10 +95,17 @@ def runs_async(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        # Standard output is for data alone; `serve` and `dev` set their own log up.
+        configure_logging("error", json=False, stream=sys.stderr)
         try:
             return asyncio.run(command(*args, **kwargs))
         except ConfigError as error:
             raise BadConfig(error) from error
+        except CommitUnknownError as error:
+            raise Failure(f"{error.message} {_LOOK_FIRST}") from error
+        except DatabaseUnavailableError as error:
+            cause = error.__cause__ or "no connection is free"
+            raise Failure(f"the database cannot be used: {cause or type(cause).__name__}") from error
         except GatewayError as error:
             raise Failure(error.message) from error
         except (EmbeddedError, MigrationError, SchemaMismatchError, OSError) as error:
@@ -141,8 +162,10 @@ def emit_list(name: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) ->
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if value is None or value == []:
         return "-"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     return "".join(character if character.isprintable() else "?" for character in str(value))

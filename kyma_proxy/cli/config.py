@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import click
 
 from kyma_proxy.cli.common import BadConfig, config_option, emit, emit_list, json_option
 from kyma_proxy.errors import GatewayError
+from kyma_proxy.pipeline.gateway import guard_of
 from kyma_proxy.pipeline.loader import InstalledPlugins
-from kyma_proxy.pipeline.paths import canonical_path
 from kyma_proxy.pipeline.plan import Plan
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.pipeline.runner import check_plan
 from kyma_proxy.plugin import Plugin, Spool
-from kyma_proxy.settings import ConfigError, Settings, load_settings
+from kyma_proxy.server.intake import read_target
+from kyma_proxy.settings import ConfigError, PluginEntry, Settings, load_settings
 
 
 def _load(config_path: Path) -> tuple[Settings, Mapping[str, type[Plugin[Any]]], Plan]:
@@ -79,11 +80,7 @@ def routes(config_path: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"routes": rows}))
         return
-    emit_list("routes", [{key: _cell(value) for key, value in row.items()} for row in rows], as_json=False)
-
-
-def _cell(value: object) -> object:
-    return (", ".join(value) or "-") if isinstance(value, list) else value
+    emit_list("routes", rows, as_json=False)
 
 
 @click.command()
@@ -96,43 +93,49 @@ def explain(method: str, path: str, model: str | None, config_path: Path, as_jso
     """What one request would meet: route, plugins in order, body mode, limits, price, upstream."""
     try:
         settings, plugins, laid_out = _load(config_path)
-        canonical = canonical_path(path.partition("?")[0])
     except ConfigError as error:
         raise BadConfig(error) from error
+    data: dict[str, Any] = {"method": method.upper(), "path": path}
+    try:
+        target = read_target(path)
+        guard = guard_of(laid_out.endpoints, method.upper(), target)
     except GatewayError as error:
-        raise click.BadParameter(error.message, param_hint="PATH") from error
-    emit(_meets(settings, plugins, laid_out, (method.upper(), canonical, model)), as_json=as_json)
+        emit(data | {"answer": f"{error.code.status} {error.message}"}, as_json=as_json)
+        return
+    data["path"] = target.path
+    entries = [settings.plugins[position] for position in guard.members[method.upper()]] if guard else []
+    data |= _chain(entries, plugins)
+    if all(plugins[entry.use].proceeds for entry in entries):
+        # Where no plugin reads the body nobody knows its model; where one answers itself no upstream is reached.
+        data |= _goes_to(settings, method.upper(), target.path, model if guard else None, by_model=guard is not None)
+    emit(data, as_json=as_json)
 
 
-def _meets(
-    settings: Settings,
-    plugins: Mapping[str, type[Plugin[Any]]],
-    laid_out: Plan,
-    request: tuple[str, str, str | None],
-) -> dict[str, Any]:
-    method, path, model = request
-    router = Router(settings.routes)
-    route = router.match(method, path, model)
-    data: dict[str, Any] = {"method": method, "path": path, "plugins": [], "body": "streamed"}
-    endpoint = laid_out.endpoints.get(path)
-    if endpoint is not None and method not in endpoint.members:
-        return data | {"answer": f"405, Allow: {endpoint.allow}", "route": None, "upstream": None}
-    for position in endpoint.members[method] if endpoint is not None else ():
-        entry = settings.plugins[position]
-        data["plugins"].append(entry.use)
-        use = plugins[entry.use].body_use(entry.config)
+def _chain(entries: Sequence[PluginEntry], plugins: Mapping[str, type[Plugin[Any]]]) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "plugins": [entry.use for entry in entries],
+        "body": "streamed",
+        "route": None,
+        "upstream": None,
+    }
+    for entry in entries:
+        plugin = plugins[entry.use]
+        use = plugin.body_use(entry.config)
         if isinstance(use, Spool):
             data["body"] = f"read by {entry.use}, at most {use.max_bytes} bytes"
-        data |= {f"{entry.use}: {key}": value for key, value in plugins[entry.use].explain(entry.config).items()}
-    data |= {"model": model, "route": route.pattern if route else None, "upstream": route.upstream if route else None}
-    return data if model is not None else data | _by_model(router, settings, method, path)
+        data |= {f"{entry.use}: {key}": value for key, value in plugin.explain(entry.config).items()}
+    return data
 
 
-def _by_model(router: Router, settings: Settings, method: str, path: str) -> dict[str, str]:
-    """Where the request would go if it named a model that some route asks for."""
-    found: dict[str, str] = {}
-    for route, written in zip(router.routes, settings.routes, strict=True):
+def _goes_to(settings: Settings, method: str, path: str, model: str | None, *, by_model: bool) -> dict[str, Any]:
+    """The route and upstream; with `by_model`, and no model named, also where each model of a route would lead."""
+    router = Router(settings.routes)
+    route = router.match(method, path, model)
+    data = {"model": model, "route": route.pattern if route else None, "upstream": route.upstream if route else None}
+    if not by_model or model is not None:
+        return data
+    for each, written in zip(router.routes, settings.routes, strict=True):
         for pattern in written.models or ():
-            if route.matches(method, path, pattern):
-                found.setdefault(f"upstream of {pattern}", route.upstream)
-    return found
+            if each.matches(method, path, pattern):
+                data.setdefault(f"upstream of {pattern}", each.upstream)
+    return data

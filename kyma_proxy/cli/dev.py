@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shlex
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class DevOptions:
 @runs_async
 async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> None:
     """Start everything embedded: PostgreSQL, a simulated MiniMax and origin, the gateway. Ctrl-C ends it all."""
-    stopped = stop_on_signals()
+    stopped = stop_on_signals(signal.SIGHUP)
     configure_logging()
     minimax = MiniMaxSimulator(behaviour=Behaviour(stream_chunk_seconds=STREAM_CHUNK_SECONDS))
     origin = OriginSimulator()

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import click
+import structlog
 
 from kyma_proxy.app import Application, run_until
 from kyma_proxy.cli.common import config_option, emit, json_option, runs_async
@@ -17,14 +18,25 @@ from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.pipeline.runner import check_plan
 from kyma_proxy.settings import load_database_settings, load_settings
 
+_log = structlog.get_logger("kyma_proxy.cli")
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
+
+def stop_on_signals(*more: signal.Signals) -> asyncio.Event:
+    """An event that SIGTERM, SIGINT and the signals given set."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, *more):
         loop.add_signal_handler(number, stopped.set)
     return stopped
+
+
+def _outlive_hangup() -> None:
+    """SIGHUP must not end a gateway: its default would drop requests when a terminal or a log rotation sends it."""
+
+    def say() -> None:
+        _log.warning("sighup_ignored", advice="this version reads its configuration at start: restart it instead")
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, say)
 
 
 @click.command()
@@ -37,6 +49,7 @@ async def serve(migrate_first: bool, config_path: Path) -> None:
     settings = load_settings(config_path, plugins=plugins)
     check_plan(settings, plugins)
     configure_logging()
+    _outlive_hangup()
     await run_until(Application(settings, plugins, migrate=migrate_first), stop_on_signals())
 
 

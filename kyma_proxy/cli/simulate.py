@@ -15,6 +15,14 @@ from kyma_proxy.simulators.server import SimulatorServer
 port_option = click.option("--port", type=click.IntRange(0, 65535), required=True, help="0 picks a free one.")
 
 
+unused_config_option = click.option(
+    "--config",
+    type=click.Path(),
+    expose_value=False,
+    help="Accepted as everywhere; no configuration is read.",
+)
+
+
 @click.group()
 def simulate() -> None:
     """Stand-ins for what the gateway talks to, on loopback."""
@@ -22,6 +30,7 @@ def simulate() -> None:
 
 @simulate.command("minimax")
 @port_option
+@unused_config_option
 @runs_async
 async def minimax(port: int) -> None:
     """The voice provider: uploads, clones, deletes; faults are switched over HTTP."""
@@ -31,6 +40,7 @@ async def minimax(port: int) -> None:
 
 @simulate.command("origin")
 @port_option
+@unused_config_option
 @runs_async
 async def origin(port: int) -> None:
     """The existing backend behind the gateway."""

@@ -15,7 +15,7 @@ from kyma_proxy.cli.common import Failure, config_option, emit, emit_list, json_
 from kyma_proxy.database.pool import Connection
 from kyma_proxy.voices import registry
 from kyma_proxy.voices.ownership import UNLISTED_SECONDS
-from kyma_proxy.voices.registry import Origin, VoiceTakenError
+from kyma_proxy.voices.registry import VoiceHome, VoiceTakenError
 
 
 @click.group()
@@ -53,11 +53,11 @@ async def list_(account_id: str | None, config_path: Path, as_json: bool) -> Non
 async def adopt(voice_id: str | None, account_id: str | None, csv_path: Path | None, **values: Any) -> None:
     """Put voices that exist already on file for an account; when this returns, nobody else can use them."""
     wanted = _wanted(voice_id, account_id, csv_path)
-    origin = Origin(values["upstream"], values["provider_account"])
+    home = VoiceHome(values["upstream"], values["provider_account"])
 
     async def write(connection: Connection) -> None:
         for each_voice, each_account, name in wanted:
-            await _adopt_one(connection, each_voice, each_account, name, origin)
+            await _adopt_one(connection, each_voice, each_account, name, home)
 
     await transact(values["config_path"], write)
     # A gateway may have looked an id up just before and believe it not to be on file. It hears the news at once, but
@@ -66,9 +66,9 @@ async def adopt(voice_id: str | None, account_id: str | None, csv_path: Path | N
     emit({"adopted": len(wanted)}, as_json=values["as_json"])
 
 
-async def _adopt_one(connection: Connection, voice_id: str, account_id: str, name: str | None, origin: Origin) -> None:
+async def _adopt_one(connection: Connection, voice_id: str, account_id: str, name: str | None, home: VoiceHome) -> None:
     try:
-        await registry.adopt(connection, voice_id, account_id, name, origin)
+        await registry.adopt(connection, voice_id, account_id, name, home)
     except VoiceTakenError as error:
         raise Failure(f"{voice_id} is on file for another account or no longer active; nothing was changed") from error
     except UnknownAccountError as error:

@@ -27,6 +27,7 @@ from kyma_proxy.database.cluster import (
     own_cluster,
     server_command,
 )
+from kyma_proxy.database.errors import CLIENT_ERRORS
 from kyma_proxy.database.placement import Place
 from kyma_proxy.database.private import (
     EmbeddedError,
@@ -45,7 +46,7 @@ _log = structlog.get_logger("kyma_proxy.database")
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 _START_SECONDS = 120.0
-_STOP_SECONDS = 90.0
+_STOP_SECONDS = 20.0  # a server that hangs is left to its keeper, which kills it in the end
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
@@ -219,7 +220,7 @@ async def _answers(target: DatabaseTarget) -> bool:
         return True
     except asyncpg.InvalidAuthorizationSpecificationError as error:
         raise EmbeddedError("the database refuses the password kept beside it: restore the file `password`") from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+    except CLIENT_ERRORS:
         return False
     await connection.close(timeout=_CONNECT_SECONDS)
     return True

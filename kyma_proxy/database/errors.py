@@ -6,6 +6,9 @@ import asyncpg
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 
+CLIENT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""Everything that asyncpg raises, and what comes through it from the socket."""
+
 # SQLSTATE classes and codes (PostgreSQL manual, appendix A) that say something about the server, not the statement.
 _AWAY_CLASSES = frozenset({"08", "53", "57", "58"})
 _AWAY_CODES = frozenset(
@@ -31,6 +34,9 @@ class DatabaseUnavailableError(GatewayError):
 
 class CommitUnknownError(DatabaseUnavailableError):
     """COMMIT was sent and its answer was lost: the work may be committed or not. Read back before saying anything."""
+
+    def __init__(self) -> None:
+        super().__init__("The database's answer was lost: it is not known whether this was written.")
 
 
 def is_away(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from kyma_proxy.database.errors import CLIENT_ERRORS
 from kyma_proxy.database.target import DatabaseTarget
 from kyma_proxy.tasks import Tasks
 
@@ -21,7 +22,6 @@ _PING_ANSWER_SECONDS = 0.7
 _CONNECT_SECONDS = 2.0
 _BACK_OFF_FIRST_SECONDS = 0.1
 _BACK_OFF_MAX_SECONDS = 2.0
-_CLIENT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass
@@ -89,7 +89,7 @@ class ChangeFeed:
         while True:
             try:
                 line = await self._listen()
-            except _CLIENT_ERRORS as error:
+            except CLIENT_ERRORS as error:
                 _log.warning("change_feed_not_connected", error=type(error).__name__, retry_seconds=pause_seconds)
                 tried.set()
                 await asyncio.sleep(pause_seconds)
@@ -144,5 +144,5 @@ async def _watch(line: _Line) -> None:
             try:
                 async with asyncio.timeout(_PING_ANSWER_SECONDS):
                     await line.connection.execute("SELECT 1")
-            except _CLIENT_ERRORS:
+            except CLIENT_ERRORS:
                 return

@@ -12,11 +12,18 @@ import asyncpg.pool
 import structlog
 
 from kyma_proxy.clock import monotonic_seconds
-from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError, is_away, is_refused_commit
+from kyma_proxy.database.connections import ROLLBACK_SECONDS, Connection, drop, is_lost, roll_back
+from kyma_proxy.database.errors import (
+    CLIENT_ERRORS,
+    CommitUnknownError,
+    DatabaseUnavailableError,
+    is_away,
+    is_refused_commit,
+)
+from kyma_proxy.database.private import EmbeddedError
 from kyma_proxy.database.target import DatabaseTarget
 
 T = TypeVar("T")
-Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
 
 __all__ = ["Connection", "Database", "DatabaseTarget", "Revive"]
 
@@ -24,10 +31,9 @@ Revive: TypeAlias = Callable[[], Awaitable[None]]
 
 _log = structlog.get_logger("kyma_proxy.database")
 
-_CLIENT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _COMMAND_SECONDS = 10.0
+_READ_SECONDS = 2.0
 _BEGIN_SECONDS = 2.0
-_ROLLBACK_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _REACHABLE_SECONDS = 1.0
 _REVIVE_INTERVAL_SECONDS = 1.0
@@ -87,7 +93,7 @@ class Database:
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._pool.close()
-        except _CLIENT_ERRORS:
+        except CLIENT_ERRORS:
             self._pool.terminate()
         finally:
             self._pool = None
@@ -107,8 +113,8 @@ class Database:
             try:
                 result = await work(connection)
             except BaseException as error:
-                await _roll_back(connection)
-                if _is_lost(error, connection):
+                await roll_back(connection)
+                if is_lost(error, connection):
                     raise self._away(error) from error
                 raise
             await self._commit(connection)
@@ -120,15 +126,16 @@ class Database:
             try:
                 return await work(connection)
             except Exception as error:
-                if _is_lost(error, connection):
-                    _drop(connection)
+                if is_lost(error, connection):
+                    drop(connection)
                     raise self._away(error) from error
                 raise
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """All rows of one reading statement. Raises DatabaseUnavailableError.
 
-        Only for reading: on a connection that proves dead it is repeated once. What writes goes through `transact`.
+        Only for quick reading: on a connection that proves dead, or silent for 2 s, it is repeated once on a fresh one.
+        What writes goes through `transact`.
         """
         rows: list[asyncpg.Record] = await self._single("fetch", sql, *args, repeat=True)
         return rows
@@ -163,7 +170,7 @@ class Database:
         try:
             async with asyncio.timeout(_REACHABLE_SECONDS):
                 await self._ping()
-        except (DatabaseUnavailableError, *_CLIENT_ERRORS):
+        except (DatabaseUnavailableError, *CLIENT_ERRORS):
             return self._answered_within(_REACHABLE_SECONDS)
         return True
 
@@ -173,7 +180,7 @@ class Database:
                 await connection.fetchval("SELECT 1")
             except BaseException:
                 # Given back open, it would first wait for the answer that does not come.
-                _drop(connection)
+                drop(connection)
                 raise
             self._answered_at = monotonic_seconds()
 
@@ -183,13 +190,13 @@ class Database:
     async def _single(self, method: str, sql: str, *args: Any, repeat: bool) -> Any:
         async with self._connection() as connection:
             try:
-                result = await getattr(connection, method)(sql, *args)
+                seconds = _READ_SECONDS if repeat else _COMMAND_SECONDS
+                result = await getattr(connection, method)(sql, *args, timeout=seconds)
             except Exception as error:
-                if not _is_lost(error, connection):
+                if not is_lost(error, connection):
                     raise
-                dead = _is_closed(connection)
-                _drop(connection)
-                if not (dead and repeat):
+                await self._give_up(connection)
+                if not repeat:
                     raise self._away(error) from error
                 _log.info("dead_connection_dropped", error=type(error).__name__)
             else:
@@ -224,8 +231,8 @@ class Database:
         try:
             await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED", timeout=_BEGIN_SECONDS)
         except BaseException as error:
-            lost = _is_lost(error, connection)
-            _drop(connection)
+            lost = is_lost(error, connection)
+            await self._give_up(connection)
             if not lost:
                 raise
             _log.info("dead_connection_dropped", error=type(error).__name__)
@@ -236,12 +243,12 @@ class Database:
     async def _commit(self, connection: Connection) -> None:
         try:
             tag = await connection.execute("COMMIT")
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             if is_refused_commit(error):
                 if is_away(error):
                     raise self._away(error) from error
                 raise
-            _drop(connection)
+            await self._give_up(connection)
             _log.error("commit_answer_lost", error=type(error).__name__)
             raise CommitUnknownError from error
         self._answered_at = monotonic_seconds()
@@ -256,15 +263,25 @@ class Database:
         except TimeoutError as error:
             _log.warning("database_busy", waited_seconds=self._acquire_timeout_seconds)
             raise DatabaseUnavailableError from error
-        except _CLIENT_ERRORS as error:
+        except (EmbeddedError, *CLIENT_ERRORS) as error:
             raise self._away(error) from error
+
+    async def _give_up(self, connection: Connection) -> None:
+        """Close a connection that proved dead, and trust no other that was opened before now.
+
+        When a line goes silent (a failover, a firewall) all of them do: trying them one by one would cost each
+        request a time-out.
+        """
+        drop(connection)
+        if self._pool is not None:
+            await self._pool.expire_connections()
 
     async def _connect_or_revive(self) -> Connection:
         if self._pool is None:
             raise DatabaseUnavailableError
         try:
             return await self._pool.acquire()
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             if self._revive is None:
                 raise
             async with self._reviving:
@@ -280,8 +297,8 @@ class Database:
         if self._pool is None:
             return
         try:
-            await self._pool.release(connection, timeout=_ROLLBACK_SECONDS)
-        except _CLIENT_ERRORS as error:
+            await self._pool.release(connection, timeout=ROLLBACK_SECONDS)
+        except CLIENT_ERRORS as error:
             # The connection is closed by now; what the transaction came to was decided before.
             _log.info("connection_dropped_on_release", error=type(error).__name__)
 
@@ -296,38 +313,3 @@ async def _prepare_session(connection: Any) -> None:
 
 async def _keep_session(_connection: Any) -> None:
     """Instead of asyncpg's reset query: nobody leaves session state, so a round trip per release is saved."""
-
-
-def _is_lost(error: BaseException, connection: Connection) -> bool:
-    """Whether an error on a connection means "no database", so that nobody can be blamed but the server."""
-    if is_away(error):
-        return True
-    # asyncpg tells of a closed connection with the error class it uses for misuse as well.
-    return isinstance(error, asyncpg.InterfaceError) and _is_closed(connection)
-
-
-def _is_closed(connection: Connection) -> bool:
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:
-        # asyncpg takes a lost connection away from its borrower.
-        return True
-
-
-def _drop(connection: Connection) -> None:
-    """Close the connection at once, whatever it is doing; the server rolls back."""
-    if not _is_closed(connection):
-        connection.terminate()
-
-
-async def _roll_back(connection: Connection) -> None:
-    """Leave no open transaction on the connection, or no connection. Raises nothing of its own."""
-    if _is_closed(connection):
-        return
-    try:
-        async with asyncio.timeout(_ROLLBACK_SECONDS):
-            await connection.execute("ROLLBACK")
-    except BaseException as error:
-        _drop(connection)
-        if not isinstance(error, _CLIENT_ERRORS):
-            raise

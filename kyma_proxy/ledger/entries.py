@@ -1,8 +1,10 @@
-"""Entries made by people: opening credit, top-ups, debits. Append-only; a correction is another entry."""
+"""Entries made by people: opening credit, top-ups, debits, reversals. Append-only: a correction is a reversal."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from kyma_proxy.database.pool import Connection
@@ -22,6 +24,41 @@ UPDATE accounts SET balance_micros = balance_micros + $2
 WHERE account_id = $1 AND balance_micros - held_micros + $2 >= 0
 RETURNING balance_micros
 """
+
+
+_REVERSE = """
+INSERT INTO entries (account_id, debit_account, credit_account, amount_micros, kind, reverses, note, actor)
+SELECT account_id, credit_account, debit_account, amount_micros, 'reversal', entry_id, $4, $3
+FROM entries WHERE account_id = $1 AND entry_id = $2
+ON CONFLICT (account_id, reverses) DO NOTHING
+RETURNING entry_id
+"""
+
+_LIST = """
+SELECT entry_id, created_at, kind, CASE WHEN credit_account = account_id THEN amount_micros ELSE -amount_micros END
+    AS amount_micros, actor, note
+FROM entries WHERE account_id = $1 ORDER BY entry_id
+"""
+
+
+class UnknownEntryError(Exception):
+    """The account has no entry of this id."""
+
+
+class ReversalError(Exception):
+    """The entry is a reversal: what it took back is given again by an entry of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as its account sees it: `amount_micros` is what it added to the balance, below zero if it took."""
+
+    entry_id: int
+    created_at: datetime
+    kind: str
+    amount_micros: int
+    actor: str
+    note: str | None
 
 
 class RefReusedError(Exception):
@@ -61,6 +98,35 @@ async def adjust(connection: Connection, account_id: str, adjustment: Adjustment
     if await connection.fetchval(_MOVE, account_id, signed_micros) is None:
         raise InsufficientFundsError
     return True
+
+
+async def reverse(connection: Connection, account_id: str, entry_id: int, actor: str, note: str | None = None) -> bool:
+    """Correct an entry by one the other way round, inside the caller's transaction: a charge reversed is a refund.
+
+    True if it was entered, False if the entry had been reversed before. Raises UnknownEntryError, ReversalError for an
+    entry that is itself a reversal, and InsufficientFundsError when what a credit gave is spent already.
+    """
+    entry = await connection.fetchrow(
+        "SELECT kind, credit_account, amount_micros FROM entries WHERE account_id = $1 AND entry_id = $2",
+        *(account_id, entry_id),
+    )
+    if entry is None:
+        raise UnknownEntryError(entry_id)
+    if entry["kind"] == "reversal":
+        raise ReversalError(entry_id)
+    if await connection.fetchval(_REVERSE, account_id, entry_id, actor, note) is None:
+        return False
+    gave = entry["credit_account"] == account_id
+    signed_micros = -entry["amount_micros"] if gave else entry["amount_micros"]
+    if await connection.fetchval(_MOVE, account_id, signed_micros) is None:
+        raise InsufficientFundsError
+    return True
+
+
+async def list_entries(connection: Connection, account_id: str) -> Sequence[Entry]:
+    """An account's entries, oldest first."""
+    rows = await connection.fetch(_LIST, account_id)
+    return [Entry(**row) for row in rows]
 
 
 async def _require_same(connection: Connection, account_id: str, adjustment: Adjustment) -> None:

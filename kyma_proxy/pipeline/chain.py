@@ -51,7 +51,5 @@ class _Link:
         except Exception as error:
             flow.facts.setdefault("plugin", self._plugin.name)
             _log.exception("plugin_crashed", plugin=self._plugin.name, request_id=flow.id)
-            raise GatewayError(
-                ErrorCode.INTERNAL_ERROR, "The gateway failed on this request. It was stopped and not charged."
-            ) from error
+            raise GatewayError(ErrorCode.INTERNAL_ERROR, "The gateway failed on this request.") from error
         return reply

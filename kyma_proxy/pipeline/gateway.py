@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol, TypeVar
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.flow import Flow, Reply, RequestTarget
 from kyma_proxy.pipeline.loader import GUARDABLE_PREFIX
 from kyma_proxy.pipeline.paths import is_disguise
 from kyma_proxy.pipeline.router import Router
@@ -24,6 +25,11 @@ class Guard:
     chains: Mapping[str, Proceed]
     allow: str
 
+    @property
+    def methods(self) -> Container[str]:
+        """The methods that plugins serve here."""
+        return self.chains
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -33,10 +39,42 @@ class Snapshot:
     router: Router
     upstreams: Mapping[str, Upstream]
 
+
+class GuardedPath(Protocol):
+    """A guarded path, compiled or planned."""
+
     @property
-    def guarded_paths(self) -> frozenset[str]:
-        """The canonical paths that plugins guard."""
-        return frozenset(self.guards)
+    def methods(self) -> Container[str]:
+        """The methods that plugins serve there."""
+
+    @property
+    def allow(self) -> str:
+        """The value of an `Allow` header."""
+
+
+GuardT = TypeVar("GuardT", bound=GuardedPath)
+
+
+def guard_of(guards: Mapping[str, GuardT], method: str, target: RequestTarget) -> GuardT | None:
+    """The guard that a request meets, or None where it is forwarded.
+
+    Raises GatewayError INVALID_REQUEST for a guarded path in disguise, NOT_FOUND outside `/v1/audio/`, and
+    METHOD_NOT_ALLOWED for a method that a guarded path does not serve; OPTIONS on its exact spelling is forwarded.
+    """
+    guard = guards.get(target.path)
+    if guard is None:
+        if is_disguise(target.raw_path, frozenset(guards)):
+            raise GatewayError(ErrorCode.INVALID_REQUEST, "Spell this path plainly, without escapes.")
+        if not target.path.startswith(GUARDABLE_PREFIX):
+            raise GatewayError(ErrorCode.NOT_FOUND, f"Nothing is served here: paths start with {GUARDABLE_PREFIX}.")
+        return None
+    if method in guard.methods:
+        return guard
+    if method == "OPTIONS" and target.raw_path == target.path:
+        return None
+    raise GatewayError(
+        ErrorCode.METHOD_NOT_ALLOWED, f"This endpoint serves {guard.allow}.", headers={"Allow": guard.allow}
+    )
 
 
 class Gateway:
@@ -44,37 +82,27 @@ class Gateway:
 
     def __init__(self) -> None:
         self._snapshot = Snapshot(MappingProxyType({}), Router(()), MappingProxyType({}))
-        self._guarded_paths: frozenset[str] = frozenset()
 
     def swap(self, snapshot: Snapshot) -> None:
         """Use another snapshot for requests from now on."""
         self._snapshot = snapshot
-        self._guarded_paths = snapshot.guarded_paths
 
     async def handle(self, flow: Flow) -> Reply:
         """Answer a request, or raise GatewayError."""
         snapshot = self._snapshot
-        if not flow.path.startswith(GUARDABLE_PREFIX):
-            raise GatewayError(ErrorCode.NOT_FOUND, f"Nothing is served here: paths start with {GUARDABLE_PREFIX}.")
-        guard = snapshot.guards.get(flow.path)
+        if flow.path in snapshot.guards:
+            flow.facts["route"] = flow.path
+            _refuse_upgrade(flow)
+        guard = guard_of(snapshot.guards, flow.method, flow.target)
         if guard is None:
-            if is_disguise(flow.target.raw_path, self._guarded_paths):
-                raise GatewayError(ErrorCode.INVALID_REQUEST, "Spell this path plainly, without escapes.")
             return await forward(snapshot, flow)
-        flow.facts["route"] = guard.path
-        if flow_wants_upgrade(flow):
-            # What follows may be another protocol already: it is never read as a next request.
-            raise GatewayError(
-                ErrorCode.INVALID_REQUEST, "This endpoint does not switch protocols.", close_connection=True
-            )
-        chain = guard.chains.get(flow.method)
-        if chain is not None:
-            return await chain(flow)
-        if flow.method == "OPTIONS" and flow.target.raw_path == guard.path:
-            return await forward(snapshot, flow)
-        raise GatewayError(
-            ErrorCode.METHOD_NOT_ALLOWED, f"This endpoint serves {guard.allow}.", headers={"Allow": guard.allow}
-        )
+        return await guard.chains[flow.method](flow)
+
+
+def _refuse_upgrade(flow: Flow) -> None:
+    if flow_wants_upgrade(flow):
+        # What follows may be another protocol already: it is never read as a next request.
+        raise GatewayError(ErrorCode.INVALID_REQUEST, "This endpoint does not switch protocols.", close_connection=True)
 
 
 async def forward(snapshot: Snapshot, flow: Flow) -> Reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,11 @@ class GuardedEndpoint:
 
     path: str
     members: Mapping[str, tuple[int, ...]]
+
+    @property
+    def methods(self) -> Container[str]:
+        """The methods that plugins serve here."""
+        return self.members
 
     @property
     def allow(self) -> str:

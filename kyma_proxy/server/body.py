@@ -8,10 +8,29 @@ from typing import Final
 
 from aiohttp.web import BaseRequest, RequestPayloadError
 
+from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import ClientLeftError
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class BodyPace:
+    """How slow a client may be: idle for `idle_seconds` at most, and on the whole no slower than a rate.
+
+    Only time spent waiting for the client counts, so a reader that takes its time never makes a client look slow. The
+    rate is asked for once the client has been waited for longer than one idle time.
+    """
+
+    def __init__(self, idle_seconds: float, bytes_per_second_min: int) -> None:
+        self.idle_seconds = idle_seconds
+        self._bytes_per_second_min = bytes_per_second_min
+        self._waited_seconds = 0.0
+
+    def waited(self, seconds: float, received_bytes: int) -> bool:
+        """Add a wait; False once the client is too slow for the `received_bytes` that it has sent."""
+        self._waited_seconds += seconds
+        return self._waited_seconds <= self.idle_seconds + received_bytes / self._bytes_per_second_min
 
 
 class IncomingBody:
@@ -22,12 +41,12 @@ class IncomingBody:
     """
 
     def __init__(
-        self, request: BaseRequest, content_length: int | None, idle_timeout_seconds: float, expects_continue: bool
+        self, request: BaseRequest, content_length: int | None, pace: BodyPace, expects_continue: bool
     ) -> None:
         self._request = request
         self._content = request.content
         self._content_length = content_length
-        self._idle_timeout_seconds = idle_timeout_seconds
+        self._pace = pace
         self._continue_owed = expects_continue
         self._max_bytes: int | None = None
         self.received_bytes = 0
@@ -59,10 +78,13 @@ class IncomingBody:
 
     async def __anext__(self) -> bytes:
         """The next chunk; raises what `RequestBody` says."""
+        started = monotonic_seconds()
         chunk = await self._read()
         if not chunk:
             raise StopAsyncIteration
         self.received_bytes += len(chunk)
+        if not self._pace.waited(monotonic_seconds() - started, self.received_bytes):
+            raise GatewayError(ErrorCode.REQUEST_TIMEOUT, "The body arrives too slowly.", close_connection=True)
         if self._max_bytes is not None and self.received_bytes > self._max_bytes:
             raise self._too_large(self.received_bytes)
         return chunk
@@ -70,12 +92,12 @@ class IncomingBody:
     async def _read(self) -> bytes:
         self._send_continue()
         try:
-            async with asyncio.timeout(self._idle_timeout_seconds):
+            async with asyncio.timeout(self._pace.idle_seconds):
                 return await self._content.readany()
         except TimeoutError as error:
             raise GatewayError(
                 ErrorCode.REQUEST_TIMEOUT,
-                f"No byte of the body arrived for {self._idle_timeout_seconds:g} seconds.",
+                f"No byte of the body arrived for {self._pace.idle_seconds:g} seconds.",
                 close_connection=True,
             ) from error
         except RequestPayloadError as error:

@@ -18,9 +18,9 @@ from multidict import CIMultiDict
 from kyma_proxy.clock import utc_now
 from kyma_proxy.errors import GatewayError, error_body
 from kyma_proxy.flow import Reply
+from kyma_proxy.heads import serialize_head
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
-_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
 # Framing and the fate of the connection are decided here, hop by hop, whatever the reply says.
@@ -57,7 +57,7 @@ def frame(reply: Reply, method: str, version: HttpVersion, close: bool) -> Frami
     return Framing(True, None, False, True)
 
 
-def serialise_head(reply: Reply, framing: Framing, version: HttpVersion, keep_alive_asked: bool) -> bytes:
+def reply_head(reply: Reply, framing: Framing, version: HttpVersion, keep_alive_asked: bool) -> bytes:
     """The bytes of status line and headers; header bytes that were not UTF-8 come out as they came in.
 
     Raises ValueError when the reply's head contains a control character: it would let a header forge others.
@@ -76,11 +76,7 @@ def serialise_head(reply: Reply, framing: Framing, version: HttpVersion, keep_al
     elif version < HttpVersion11 and keep_alive_asked:
         headers["Connection"] = "keep-alive"
     phrase = _PHRASES.get(reply.status, "") if reply.phrase is None else reply.phrase
-    lines = [f"HTTP/1.1 {reply.status} {phrase}", *(f"{name}: {value}" for name, value in headers.items())]
-    for line in lines:
-        if _FORBIDDEN.search(line):
-            raise ValueError("a control character in the head of a reply")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    return serialize_head(f"HTTP/1.1 {reply.status} {phrase}", headers)
 
 
 def error_reply(error: GatewayError) -> Reply:

@@ -12,13 +12,14 @@ from aiohttp.web import BaseRequest
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Flow, RequestTarget
 from kyma_proxy.pipeline.paths import canonical_path
-from kyma_proxy.server.body import IncomingBody
+from kyma_proxy.server.body import BodyPace, IncomingBody
 from kyma_proxy.server.connection import client_connected
 from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.server.origin import claimed_origin
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ABSOLUTE_FORM: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _UNPRINTABLE: Final = re.compile(r"[^\x21-\x7e]")
 _ALLOW: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -47,17 +48,19 @@ def read_request(request: BaseRequest, request_id: str, options: ListenerOptions
     """
     _refuse_version(request)
     _refuse_method(request)
+    _refuse_host(request)
     expects_continue = _expects_continue(request)
     content_length = _content_length(request)
-    target = _target(request.raw_path)
+    target = read_target(request.raw_path)
     origin = claimed_origin(request, options.trusted_proxies)
+    pace = BodyPace(options.body_idle_timeout_seconds, options.body_bytes_per_second_min)
     return Flow(
         id=request_id,
         method=request.method,
         target=target,
         headers=request.headers,
         raw_headers=tuple(request.raw_headers),
-        body=IncomingBody(request, content_length, options.body_idle_timeout_seconds, expects_continue),
+        body=IncomingBody(request, content_length, pace, expects_continue),
         client_address=origin.address,
         scheme=origin.scheme,
         host=origin.host,
@@ -83,6 +86,12 @@ def _refuse_method(request: BaseRequest) -> None:
             headers={"Allow": _ALLOW},
             close_connection=True,
         )
+
+
+def _refuse_host(request: BaseRequest) -> None:
+    # Source: RFC 9112 section 3.2, a 400 for any Host that is not a host and a port. Two of them the parser refuses.
+    if _HOST.fullmatch(request.headers.get("Host", "")) is None:
+        raise _refusal("The Host header is not a host name with an optional port.")
 
 
 def _expects_continue(request: BaseRequest) -> bool:
@@ -112,7 +121,8 @@ def _content_length(request: BaseRequest) -> int | None:
     return int(lengths[0])
 
 
-def _target(sent: str) -> RequestTarget:
+def read_target(sent: str) -> RequestTarget:
+    """The target of a request line, in absolute form too. Raises GatewayError INVALID_REQUEST."""
     if sent == "*":
         raise _refusal("`*` is not served.")
     if "#" in sent or _UNPRINTABLE.search(sent):

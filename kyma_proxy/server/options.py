@@ -23,6 +23,8 @@ class ListenerOptions:
     keepalive_seconds: float = 75.0
     """How long an idle connection stays open: longer than the 60 s of common load balancers in front."""
     body_idle_timeout_seconds: float = 30.0
+    body_bytes_per_second_min: int = 1024
+    """Of the whole body, waiting for the client alone counted, after a first idle time: a trickle holds no slot."""
     send_timeout_seconds: float = 120.0
     """How long a client may refuse to take any byte of its answer before the connection is reset."""
     linger_seconds: float = 5.0

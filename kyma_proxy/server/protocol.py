@@ -16,7 +16,7 @@ from aiohttp.web import BaseRequest, RequestHandler, RequestPayloadError, Server
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import EndReason
 from kyma_proxy.observe.requests import RequestObserver, RequestRecord
-from kyma_proxy.server.head import error_reply, frame, serialise_head, sign
+from kyma_proxy.server.head import error_reply, frame, reply_head, sign
 from kyma_proxy.server.intake import new_request_id
 from kyma_proxy.server.occupancy import Occupancy
 from kyma_proxy.server.options import ListenerOptions
@@ -215,7 +215,7 @@ class Connection(RequestHandler):
         reply = error_reply(error)
         sign(reply, request_id)
         assert isinstance(reply.body, bytes)
-        head = serialise_head(reply, frame(reply, "GET", HttpVersion11, close=True), HttpVersion11, False)
+        head = reply_head(reply, frame(reply, "GET", HttpVersion11, close=True), HttpVersion11, False)
         self.transport.write(head + reply.body)
         self._observer.refused_unread(
             RequestRecord(

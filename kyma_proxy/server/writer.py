@@ -10,7 +10,7 @@ from aiohttp.http import StreamWriter
 from aiohttp.web import BaseRequest
 
 from kyma_proxy.flow import ClientLeftError, Reply, ReplyStream
-from kyma_proxy.server.head import Framing, frame, serialise_head
+from kyma_proxy.server.head import Framing, frame, reply_head
 from kyma_proxy.server.protocol import Connection
 
 _JOINED_BYTES_MAX: Final = 64 * 1024  # beyond this a second write is cheaper than a copy
@@ -44,7 +44,7 @@ class ReplyWriter:
         (ClientLeftError, StreamBrokeOffError, SlowClientError, cancellation) the connection is good for nothing.
         """
         framing = frame(reply, self._request.method, self._request.version, close)
-        head = serialise_head(reply, framing, self._request.version, self._request.keep_alive)
+        head = reply_head(reply, framing, self._request.version, self._request.keep_alive)
         if isinstance(reply.body, bytes):
             body = reply.body if framing.has_body else b""
             await self._send_whole(head, body)

@@ -74,11 +74,21 @@ class ServerSettings(Model):
         allow_inf_nan=False,
         description="How long SIGTERM waits for requests in flight, in seconds.",
     )
+    settle_seconds: float = Field(
+        default=240,
+        ge=0,
+        le=DAY_SECONDS,
+        allow_inf_nan=False,
+        description="How long after that it waits for voices being made and paid for, in seconds.",
+    )
     head_timeout_seconds: Seconds = Field(
         default=30, description="A request head that is not complete after this many seconds is refused."
     )
     body_idle_timeout_seconds: Seconds = Field(
         default=30, description="A client that sends nothing of its body for this many seconds is refused."
+    )
+    body_bytes_per_second_min: int = Field(
+        default=1024, ge=1, description="A client that sends its body slower than this for long is refused."
     )
     keepalive_timeout_seconds: Seconds = Field(
         default=75, description="An idle connection is closed after this many seconds."

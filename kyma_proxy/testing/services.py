@@ -7,12 +7,13 @@ from types import MappingProxyType
 from typing import cast
 
 from kyma_proxy.accounts.directory import KeyDirectory
+from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Identity, Reply
 from kyma_proxy.services import Services
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
 from kyma_proxy.voices.ownership import VoiceOwnership
-from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.provider import ProviderError, VoiceProvider
 
 
 class KeysInMemory:
@@ -40,9 +41,12 @@ class MintingWithoutBooks:
     async def mint(
         self, order: MintOrder, create: Callable[[str], Awaitable[None]], render: Callable[[Minted], Reply]
     ) -> Reply:
-        """Have the voice created, then render the reply."""
+        """Have the voice created, then render the reply. Raises GatewayError PROVIDER_ERROR when the provider fails."""
         self.orders.append(order)
-        await create(self._voice_id)
+        try:
+            await create(self._voice_id)
+        except ProviderError as error:
+            raise GatewayError(ErrorCode.PROVIDER_ERROR, error.message, should_retry=error.should_retry) from error
         return render(Minted(self._voice_id, order.name, order.price_micros, self._balance_micros))
 
 

@@ -79,7 +79,7 @@ class OutgoingBody(Payload):
         raise error
 
 
-class IncomingBody:
+class ReplyBody:
     """A reply's body as it arrives (a ReplyStream). Nothing is decoded.
 
     Iterating raises TransportError when the body breaks off or stays silent for `idle_seconds`. `aclose` gives the

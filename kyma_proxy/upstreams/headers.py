@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import http_writer
 from multidict import CIMultiDict
+
+from kyma_proxy.heads import serialize_head
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -26,8 +27,6 @@ HOP_BY_HOP = frozenset(
     }
 )
 """RFC 2616 section 13.5.1 (`Trailers` is its spelling of `Trailer`) and the `Proxy-Connection` of old clients."""
-
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def text(raw: bytes) -> str:
@@ -76,11 +75,3 @@ def install_head_serializer() -> None:
 
     serialize.keeps_bytes = True  # type: ignore[attr-defined]
     http_writer._serialize_headers = serialize
-
-
-def serialize_head(first_line: str, headers: CIMultiDict[str]) -> bytes:
-    """A head as bytes, undecodable bytes as they came. Raises ValueError for a control character in it."""
-    lines = [first_line, *(f"{name}: {value}" for name, value in headers.items())]
-    if any(_CONTROL_CHARACTER.search(line) for line in lines):
-        raise ValueError("a control character stands in a header")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")

@@ -21,7 +21,7 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from kyma_proxy.settings.models import UpstreamTimeouts
-from kyma_proxy.upstreams.bodies import IncomingBody
+from kyma_proxy.upstreams.bodies import ReplyBody
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.exchange import ExactRequest, Exchange, OutgoingRequest
 from kyma_proxy.upstreams.headers import install_head_serializer
@@ -38,7 +38,7 @@ class IncomingReply:
     status: int
     phrase: str | None
     raw_headers: tuple[tuple[bytes, bytes], ...]
-    body: IncomingBody
+    body: ReplyBody
 
 
 class Transport:
@@ -106,7 +106,7 @@ class Transport:
         exchange = Exchange(request, self._known)
         outcome = await self._exchange(exchange)
         if isinstance(outcome, ClientResponse):
-            body = IncomingBody(outcome, exchange, self.timeouts.idle_seconds)
+            body = ReplyBody(outcome, exchange, self.timeouts.idle_seconds)
             return IncomingReply(outcome.status, outcome.reason, outcome.raw_headers, body)
         if not last and isinstance(outcome, TransportError):
             went_stale = outcome.kind is FailureKind.BROKEN and exchange.may_repeat()

@@ -4,7 +4,7 @@ without a voice.
     begin     one transaction: the pending voice with its owner, the hold
     create    the provider makes the voice under the id that is on file by now
     complete  one transaction: the voice active, the hold posted, the reply stored
-    abandon   one transaction: the voice failed, the hold voided; the voice deleted at the provider
+    abandon   one transaction: the voice failed, the hold voided; then the voice, if it may exist, is deleted there
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
+from kyma_proxy.backoff import Backoff
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
 from kyma_proxy.database.pool import Connection, Database
@@ -26,8 +28,9 @@ from kyma_proxy.money import format_usd
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import registry, replies
 from kyma_proxy.voices.provider import ProviderError, VoiceProvider
-from kyma_proxy.voices.registry import NewVoice, Origin, VoiceKind
+from kyma_proxy.voices.registry import NewVoice, VoiceHome, VoiceKind, VoiceStatus
 
+T = TypeVar("T")
 _log = structlog.get_logger("kyma_proxy.voices")
 
 
@@ -56,8 +59,10 @@ class Minted:
 class MintPatience:
     """How long minting waits for a database that is away, in seconds."""
 
-    complete_seconds: float = 5
-    """Completing is tried again this long while it is known not to be committed; then the mint is abandoned."""
+    complete_seconds: float = 15
+    """Completing is tried again this long while it is known not to be committed; then the mint is abandoned.
+
+    The voice exists by then: nothing is gained by giving up early, and one wait for a busy pool may take five."""
     unknown_seconds: float = 30
     """A commit whose answer was lost is read back this long; then the client gets no answer at all."""
     void_seconds: float = 5
@@ -75,8 +80,8 @@ class _Mint:
     @property
     def voice(self) -> NewVoice:
         order = self.order
-        origin = Origin(order.provider.name, order.provider.provider_account)
-        return NewVoice(self.voice_id, order.account_id, order.name, order.kind, origin)
+        home = VoiceHome(order.provider.name, order.provider.provider_account)
+        return NewVoice(self.voice_id, order.account_id, order.name, order.kind, home)
 
 
 class _NoLongerPendingError(Exception):
@@ -99,14 +104,19 @@ class Minting:
     ) -> Reply:
         """Hold the price, have `create(voice_id)` make the voice, then own and charge it, and return the reply.
 
-        Run it with `Services.finish`: once begun it must reach its end. `render` makes the reply inside the completing
-        transaction, because it tells the balance; its body must be bytes.
+        Once begun it reaches its end, whoever stops waiting for it; what `create` needs must live that long. `render`
+        makes the reply inside the completing transaction, because it tells the balance; its body must be bytes.
 
         Raises GatewayError: INSUFFICIENT_CREDITS (nobody upstream was called), UNAVAILABLE (nothing spent),
         PROVIDER_ERROR and OWNERSHIP_WRITE_FAILED (not charged). Raises OutcomeUnknownError when the completing
         commit could not be read back in time.
         """
         mint = _Mint(order, voice_id=f"kyma_{secrets.token_hex(8)}", hold_id=holds.new_hold_id())
+        return await self._tasks.finish(self._run(mint, create, render), name=f"mint {mint.voice_id}")
+
+    async def _run(
+        self, mint: _Mint, create: Callable[[str], Awaitable[None]], render: Callable[[Minted], Reply]
+    ) -> Reply:
         await self._begin(mint)
         try:
             await create(mint.voice_id)
@@ -141,9 +151,9 @@ class Minting:
             raise GatewayError(
                 ErrorCode.INSUFFICIENT_CREDITS, f"This voice costs ${price} and your available balance is less."
             ) from error
-        except CommitUnknownError:
+        except CommitUnknownError as error:
             await self._abandon(mint, delete=False)
-            raise
+            raise DatabaseUnavailableError from error
 
     async def _complete(self, mint: _Mint, render: Callable[[Minted], Reply]) -> Reply:
         """Complete the mint, trying again while the database is away.
@@ -152,7 +162,7 @@ class Minting:
         transaction in doubt until it has ended, and an active voice then means that it had worked.
         """
         started = monotonic_seconds()
-        pause = self._patience.retry_seconds
+        backoff = Backoff(self._patience.retry_seconds)
         in_doubt = False
 
         async def write(connection: Connection) -> Reply:
@@ -185,8 +195,7 @@ class Minting:
             patience = self._patience.unknown_seconds if in_doubt else self._patience.complete_seconds
             if monotonic_seconds() - started >= patience:
                 break
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5)
+            await backoff.pause()
         if in_doubt:
             self._tasks.oblige(self._undo(mint, delete=True), name=f"undo {mint.voice_id}")
             raise OutcomeUnknownError(mint.voice_id)
@@ -209,37 +218,39 @@ class Minting:
     async def _undo(self, mint: _Mint, *, delete: bool, undone: asyncio.Event | None = None) -> None:
         """Fail the voice and void the hold, until it is done; then delete the voice at the provider.
 
-        A voice that turns out to be active was completed after all: it stays as it is.
+        A voice that turns out to be active was completed after all: it stays as it is. Done again, it changes nothing,
+        so a commit whose answer was lost is simply followed by another try.
         """
-        order = mint.order
 
-        async def write(connection: Connection) -> bool:
-            failed = await registry.burn(connection, mint.voice)
-            return failed and await holds.void(connection, order.account_id, mint.hold_id)
+        async def write(connection: Connection) -> VoiceStatus | None:
+            if await registry.burn(connection, mint.voice):
+                await holds.void(connection, mint.order.account_id, mint.hold_id)
+            return await registry.status_of(connection, mint.voice_id)
 
-        pause = self._patience.retry_seconds
-        while True:
-            try:
-                voided = await self._database.transact(write)
-                break
-            except DatabaseUnavailableError:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5)
-        _log.info("mint_undone", voice_id=mint.voice_id, hold_id=mint.hold_id, voided=voided)
+        status = await self._until_written(write, mint)
+        _log.info("mint_undone", voice_id=mint.voice_id, hold_id=mint.hold_id, status=status)
         if undone is not None:
             undone.set()
-        if delete and voided:
+        if delete and status == "failed":
             await self._delete(mint)
 
+    async def _until_written(self, write: Callable[[Connection], Awaitable[T]], mint: _Mint) -> T:
+        backoff = Backoff(self._patience.retry_seconds)
+        while True:
+            try:
+                return await self._database.transact(write)
+            except Exception:  # noqa: BLE001  # giving money back does not depend on a list of errors
+                _log.exception("mint_not_undone", voice_id=mint.voice_id, hold_id=mint.hold_id)
+                await backoff.pause()
+
     async def _delete(self, mint: _Mint, attempts_max: int = 5) -> None:
-        pause = self._patience.retry_seconds
+        backoff = Backoff(self._patience.retry_seconds)
         for attempt in range(1, attempts_max + 1):
             try:
                 await mint.order.provider.delete_voice(mint.voice_id)
             except ProviderError as error:
                 _log.warning("voice_not_deleted", voice_id=mint.voice_id, attempt=attempt, error=error.message)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5)
+                await backoff.pause()
             else:
                 return
         _log.error("voice_left_at_provider", voice_id=mint.voice_id, upstream=mint.order.provider.name)

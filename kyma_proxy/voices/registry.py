@@ -30,7 +30,7 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class VoiceHome:
     """Where a voice lives: the upstream's name in the config, and which account at the provider."""
 
     upstream: str
@@ -45,12 +45,12 @@ class NewVoice:
     account_id: str
     name: str | None
     kind: VoiceKind
-    origin: Origin
+    home: VoiceHome
 
     def columns(self) -> tuple[str | None, ...]:
         """Values for voice_id, account_id, name, kind, upstream and provider_account."""
         own = (self.voice_id, self.account_id, self.name, self.kind)
-        return (*own, self.origin.upstream, self.origin.provider_account)
+        return (*own, self.home.upstream, self.home.provider_account)
 
 
 async def add_pending(connection: Connection, voice: NewVoice) -> None:
@@ -65,11 +65,6 @@ async def add_pending(connection: Connection, voice: NewVoice) -> None:
 async def activate(connection: Connection, voice_id: str) -> bool:
     """pending → active. False if the voice is not pending, and then nothing was changed."""
     return await _move(connection, voice_id, "pending", "active")
-
-
-async def fail(connection: Connection, voice_id: str) -> bool:
-    """pending → failed. False if the voice is not pending, and then nothing was changed."""
-    return await _move(connection, voice_id, "pending", "failed")
 
 
 async def burn(connection: Connection, voice: NewVoice) -> bool:
@@ -104,7 +99,7 @@ async def list_voices(connection: Connection, account_id: str | None = None) -> 
     return [Voice(**row) for row in rows]
 
 
-async def adopt(connection: Connection, voice_id: str, account_id: str, name: str | None, origin: Origin) -> None:
+async def adopt(connection: Connection, voice_id: str, account_id: str, name: str | None, home: VoiceHome) -> None:
     """Put a voice that exists already on file for an account; doing it again changes nothing.
 
     Raises VoiceTakenError, UnknownAccountError, and ValueError for an id or name that cannot be one.
@@ -117,7 +112,7 @@ async def adopt(connection: Connection, voice_id: str, account_id: str, name: st
         await connection.execute(
             "INSERT INTO voices (voice_id, account_id, name, status, kind, upstream, provider_account)"
             " VALUES ($1, $2, $3, 'active', 'adopted', $4, $5) ON CONFLICT (voice_id) DO NOTHING",
-            *(voice_id, account_id, name, origin.upstream, origin.provider_account),
+            *(voice_id, account_id, name, home.upstream, home.provider_account),
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise UnknownAccountError(account_id) from error

@@ -28,7 +28,9 @@ class VoiceCloneConfig(PluginConfig):
     max_seconds: float = Field(default=300, gt=0, description="The longest recording, in seconds; itself accepted.")
     max_name_chars: int = Field(default=64, gt=0, le=1000, description="The longest `name`, in code points.")
     max_uploads_in_flight: int = Field(
-        default=32, gt=0, description="Uploads held in memory at once; one more is 503 with `Retry-After`."
+        default=32,
+        gt=0,
+        description="Uploads held at once, from the first byte until the voice is made; one more is 503.",
     )
 
     @model_validator(mode="after")

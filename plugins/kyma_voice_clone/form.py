@@ -17,10 +17,10 @@ from multipart import (  # type: ignore[import-untyped]
 from kyma_proxy.api import ErrorCode, Flow, GatewayError
 from kyma_voice_clone.upload import Upload
 
-__all__ = ["CloneForm", "Upload", "receive_form"]
+__all__ = ["CloneForm", "FormRules", "Upload", "receive_form"]
 
-PARTS_MAX: Final = 64
-PART_HEADERS_MAX: Final = 16
+PARTS_MAX: Final = 256
+PART_HEADERS_MAX: Final = 64
 PART_HEADER_BYTES_MAX: Final = 8 * 1024
 TEXT_BYTES_MAX: Final = 8 * 1024
 BOUNDARY_CHARS_MAX: Final = 70
@@ -32,19 +32,32 @@ _PLAIN_ENCODINGS: Final = ("", "binary", "7bit", "8bit")
 
 @dataclass(frozen=True, slots=True)
 class CloneForm:
-    """The form as received; whoever holds it closes the upload. A blank `name` is None, else it is as sent."""
+    """The form as received; whoever holds it closes the upload.
+
+    A blank `name` is None, else it is as sent. `model` is one of the accepted ones, the first where none was named.
+    """
 
     upload: Upload
     name: str | None
-    model: str | None
+    model: str
 
 
-async def receive_form(flow: Flow, *, max_file_bytes: int, max_name_chars: int) -> CloneForm:
+@dataclass(frozen=True, slots=True)
+class FormRules:
+    """What a form may hold."""
+
+    max_file_bytes: int
+    max_name_chars: int
+    models: tuple[str, ...]
+
+
+async def receive_form(flow: Flow, rules: FormRules) -> CloneForm:
     """Read the request's body to its end as a form.
 
     `file` may come with or without a file name; unknown fields are skipped. Raises GatewayError INVALID_REQUEST for
-    what is not such a form, TOO_LARGE as soon as the file passes `max_file_bytes`, and whatever reading the body
-    raises; everything taken is released then.
+    what is not such a form, NOT_A_VOICE_CLONE_MODEL, TOO_LARGE as soon as the file passes its bound (a bad name or
+    model that came before it is told first: contract section 4, "Order"), and whatever reading the body raises;
+    everything taken is released then.
     """
     parser = PushMultipartParser(
         _boundary(flow),
@@ -52,15 +65,15 @@ async def receive_form(flow: Flow, *, max_file_bytes: int, max_name_chars: int) 
         max_header_count=PART_HEADERS_MAX,
         max_segment_count=PARTS_MAX,
     )
-    upload = Upload(max_file_bytes)
+    upload = Upload(rules.max_file_bytes)
     try:
-        fields = _Fields(upload, max_file_bytes)
+        fields = _Fields(upload, rules)
         async for chunk in flow.body:
             if chunk:
                 _feed(parser, chunk, fields)
         _finish(parser)
         fields.check_file()
-        return CloneForm(upload, _name(fields.text("name"), max_name_chars), fields.text("model"))
+        return CloneForm(upload, fields.name(), fields.model())
     except BaseException:
         upload.close()
         raise
@@ -87,9 +100,9 @@ def _finish(parser: PushMultipartParser) -> None:
 class _Fields:
     """The parts of a form as they come in: the file into its upload, `name` and `model` into memory, others nowhere."""
 
-    def __init__(self, upload: Upload, max_file_bytes: int) -> None:
+    def __init__(self, upload: Upload, rules: FormRules) -> None:
         self._upload = upload
-        self._max_file_bytes = max_file_bytes
+        self._rules = rules
         self._texts: dict[str, bytearray] = {}
         self._has_file = False
         self._current = ""
@@ -115,9 +128,11 @@ class _Fields:
         """Content of the part that began last."""
         if self._current == "file":
             if not self._upload.append(piece):
+                self.name()
+                self.model()
                 raise GatewayError(
                     ErrorCode.TOO_LARGE,
-                    f"`file` is too large. Send a recording of at most {self._max_file_bytes} bytes.",
+                    f"`file` is too large. Send a recording of at most {self._rules.max_file_bytes} bytes.",
                 )
         elif self._current in self._texts:
             text = self._texts[self._current]
@@ -132,8 +147,21 @@ class _Fields:
         if not self._upload.size:
             raise _invalid("`file` is empty. Send a recording.")
 
-    def text(self, name: str) -> str | None:
-        """The text of a field, None where it was not sent."""
+    def name(self) -> str | None:
+        """The name as sent, None where it is blank or was not sent (so far)."""
+        return _name(self._text("name"), self._rules.max_name_chars)
+
+    def model(self) -> str:
+        """The model that was named (so far), or the default."""
+        model = self._text("model") or self._rules.models[0]
+        if model not in self._rules.models:
+            raise GatewayError(
+                ErrorCode.NOT_A_VOICE_CLONE_MODEL,
+                f"This model does not clone voices. Leave `model` out, or send {self._rules.models[0]!r}.",
+            )
+        return model
+
+    def _text(self, name: str) -> str | None:
         if name not in self._texts:
             return None
         try:

@@ -11,9 +11,7 @@ from kyma_proxy.api import (
     BodyUse,
     ClientLeftError,
     Endpoint,
-    ErrorCode,
     Flow,
-    GatewayError,
     Identity,
     Minted,
     MintOrder,
@@ -29,7 +27,7 @@ from kyma_proxy.api import (
 )
 from kyma_voice_clone.audio.judge import Judgement, check_duration, judge
 from kyma_voice_clone.config import VoiceCloneConfig
-from kyma_voice_clone.form import CloneForm, Upload, receive_form
+from kyma_voice_clone.form import CloneForm, FormRules, Upload, receive_form
 from kyma_voice_clone.slots import UploadSlot, UploadSlots
 
 FORM_OVERHEAD_BYTES = 1024 * 1024
@@ -43,10 +41,12 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
     config_model = VoiceCloneConfig
     endpoints = (Endpoint("/v1/audio/voice-clone", frozenset({"POST"})),)
     needs = frozenset({"identity"})
+    proceeds = False
 
     def __init__(self, config: VoiceCloneConfig, services: Services) -> None:
         super().__init__(config, services)
         self._slots = UploadSlots(config.max_uploads_in_flight)
+        self._rules = FormRules(config.max_file_bytes, config.max_name_chars, config.models)
         self._judges: ThreadPoolExecutor | None = None
 
     @classmethod
@@ -80,9 +80,7 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
             raise RuntimeError("voice_clone stands behind a plugin that provides an identity")
         slot = self._slots.take()
         try:
-            form = await receive_form(
-                flow, max_file_bytes=self.config.max_file_bytes, max_name_chars=self.config.max_name_chars
-            )
+            form = await receive_form(flow, self._rules)
         except BaseException:
             slot.release()
             raise
@@ -92,7 +90,6 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
 
     async def _judge_and_mint(self, flow: Flow, identity: Identity, form: CloneForm, slot: UploadSlot) -> Reply:
         with slot, form.upload as upload:
-            model = self._model(form.model)
             judgement = await self._judge(flow, upload)
             if not flow.client_connected():
                 raise ClientLeftError("the client left before anything was held")
@@ -103,16 +100,7 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
                 flow.facts["voice_id"] = voice_id
                 await provider.clone_voice(voice_id, Recording(upload.view(), judgement.extension))
 
-            return await self.services.minting.mint(order, create, lambda minted: _reply(minted, model))
-
-    def _model(self, asked: str | None) -> str:
-        model = asked or self.config.models[0]
-        if model not in self.config.models:
-            raise GatewayError(
-                ErrorCode.NOT_A_VOICE_CLONE_MODEL,
-                f"This model does not clone voices. Leave `model` out, or send {self.config.models[0]!r}.",
-            )
-        return model
+            return await self.services.minting.mint(order, create, lambda minted: _reply(minted, form.model))
 
     async def _judge(self, flow: Flow, upload: Upload) -> Judgement:
         started = monotonic_seconds()

@@ -21,7 +21,7 @@ class UploadSlots:
         if self._free == 0:
             raise GatewayError(
                 ErrorCode.UNAVAILABLE,
-                "Too many recordings are being received at this moment. Try again shortly.",
+                "Too many recordings are being received or cloned at this moment. Try again shortly.",
                 headers={"Retry-After": "1"},
             )
         self._free -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 from fractions import Fraction
@@ -367,18 +368,36 @@ async def test_other_methods_are_405(world: Any, method: str) -> None:
     assert not world.origin.calls
 
 
-async def test_two_transactions_are_all_that_a_clone_adds(world: Any) -> None:
-    transact = world.application.database.transact
-    began = 0
-
-    async def counted(work: Any) -> Any:
-        nonlocal began
-        began += 1
-        return await transact(work)
-
+async def test_two_transactions_are_all_that_a_clone_adds(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.clone(sample_recording())
-    world.application.database.transact = counted
+    database = world.application.database
+    acquire, used = database._acquire, []
+
+    async def counted() -> Any:
+        # Every use of the database begins here.
+        used.append(True)
+        return await acquire()
+
+    monkeypatch.setattr(database, "_acquire", counted)
     assert (await world.clone(sample_recording())).status == 200
     await world.application.tasks.drain(5)
-    assert began == 2
-    world.application.database.transact = transact
+    assert len(used) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"model": "no-such"}, "not_a_voice_clone_model"),
+        ({"name": "x" * 65}, "invalid_request"),
+        ({}, "invalid_request"),
+    ],
+)
+async def test_what_came_before_an_oversize_file_is_refused_before_its_size(
+    world: Any, fields: dict[str, str], code: str
+) -> None:
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
+    head = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = "".join([*parts, head]).encode() + bytes(CAP_BYTES + 10) + b"\r\n--b--\r\n"
+    headers = {"Authorization": f"Bearer {world.api_key}", "Content-Type": "multipart/form-data; boundary=b"}
+    answer = await world.request("POST", CLONE_PATH, data=io.BytesIO(body), headers=headers)
+    assert (answer.status, answer.code) == (400 if fields else 413, code)

@@ -64,8 +64,7 @@ async def test_every_spelling_of_the_path_asks_for_a_key(world: Any, target: str
 @pytest.mark.parametrize("method", ["POST", "GET", "OPTIONS"])
 async def test_a_disguise_of_the_path_is_refused_for_every_method(world: Any, target: str, method: str) -> None:
     answer = await raw(world, request(world, target, method, "Content-Length: 0"))
-    status = int(answer.split(b" ")[1])
-    assert status in (400, 404)
+    assert b" 400 " in answer.split(b"\r\n")[0]
     assert not world.origin.calls
 
 

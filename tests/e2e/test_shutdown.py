@@ -136,3 +136,27 @@ async def test_a_port_that_is_taken_is_said_and_exit_1(environ: dict[str, str], 
     assert ran.code == 1
     assert str(port) in ran.err
     blocker.close()
+
+
+async def test_money_is_waited_for_longer_than_requests(environ: dict[str, str], minimax: MiniMaxSimulator) -> None:
+    account = (await run("accounts", "create", "Ada", "--credit", "25", "--json", environ=environ)).fields
+    config = Path(environ["KYMA_CONFIG"])
+    config.write_text(config.read_text().replace("drain_seconds: 20", "drain_seconds: 0.2"))
+    minimax.behaviour = minimax.behaviour.model_copy(update={"clone_seconds": 2})
+    async with running("serve", environ=environ) as gateway, aiohttp.ClientSession() as http:
+        port = (await gateway.event("serving"))["port"]
+        form = aiohttp.FormData()
+        form.add_field("file", sample_recording(), filename="a.mp3")
+        headers = {"Authorization": f"Bearer {account['api_key']}"}
+        url = f"http://127.0.0.1:{port}/v1/audio/voice-clone"
+        cloning = asyncio.get_running_loop().create_task(http.post(url, data=form, headers=headers))
+        await minimax.wait_for_call("/v1/voice_clone")
+        assert await gateway.end(signal.SIGTERM, seconds=15) == 0
+        with contextlib.suppress(aiohttp.ClientConnectionError):
+            await cloning
+    audit = (await run("ledger", "audit", "--json", environ=environ)).fields
+    assert (audit["open_holds"], audit["problems"]) == (0, [])
+    shown = await run("accounts", "show", account["account_id"], "--json", environ=environ)
+    assert shown.fields["balance_usd"] == 22.9
+    (voice,) = (await run("voices", "list", "--json", environ=environ)).fields["voices"]
+    assert voice["status"] == "active"

@@ -16,10 +16,10 @@ from e2e_kit.world import SPEECH_PATH
 from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.simulators.sample import sample_recording
 from kyma_proxy.voices import registry
-from kyma_proxy.voices.registry import NewVoice, Origin
+from kyma_proxy.voices.registry import NewVoice, VoiceHome
 
 AT_ONCE = 8
-ORIGIN = Origin("minimax", "default")
+ORIGIN = VoiceHome("minimax", "default")
 
 
 async def exchange(world: Any, wire: bytes) -> bytes:

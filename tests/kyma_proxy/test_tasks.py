@@ -58,3 +58,16 @@ async def test_close_cancels_helpers() -> None:
     helper = tasks.spawn(asyncio.sleep(60), "helper")
     await tasks.close()
     assert helper.cancelled()
+
+
+async def test_a_failure_that_somebody_waits_for_is_theirs_to_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    async def fail() -> None:
+        raise KeyError("told once")
+
+    tasks = Tasks()
+    with pytest.raises(KeyError):
+        await tasks.finish(fail(), "awaited")
+    assert "task_failed" not in capsys.readouterr().out
+    tasks.oblige(fail(), "alone")
+    await tasks.drain(1)
+    assert "task_failed" in capsys.readouterr().out

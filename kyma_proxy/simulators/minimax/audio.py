@@ -27,9 +27,13 @@ def _wav_seconds(data: bytes) -> float | None:
         kind, size = struct.unpack_from("<4sI", data, offset)
         offset += 8
         if kind == b"fmt " and size >= 16 and offset + 16 <= len(data):
-            bytes_per_second = struct.unpack_from("<I", data, offset + 8)[0]
+            # A decoder goes by the rate of samples; the byte rate beside it is often wrong.
+            rate_hz, _, block_bytes, bits = struct.unpack_from("<IIHH", data, offset + 4)
+            stated = struct.unpack_from("<I", data, offset + 8)[0]
+            bytes_per_second = rate_hz * block_bytes if bits in (8, 16, 24, 32, 64) else stated
         elif kind == b"data":
-            present = min(size, len(data) - offset)
+            # Written by a recorder that could not go back: 0 or the largest size, and all that follows is audio.
+            present = len(data) - offset if size in (0, 0xFFFFFFFF) else min(size, len(data) - offset)
             return present / bytes_per_second if bytes_per_second and present else None
         offset += size + size % 2
     return None

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from kyma_proxy.errors import GatewayError
-from kyma_proxy.upstreams.bodies import IncomingBody
+from kyma_proxy.upstreams.bodies import ReplyBody
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.minimax.speech_outcome import SpeechOutcome
 from kyma_proxy.upstreams.minimax.sse import EventReader, EventTooLongError
@@ -27,7 +27,7 @@ class SpeechStream:
     pass for the whole.
     """
 
-    def __init__(self, body: IncomingBody, outcome: SpeechOutcome) -> None:
+    def __init__(self, body: ReplyBody, outcome: SpeechOutcome) -> None:
         self._body = body
         self._outcome = outcome
         self._events = EventReader(EVENT_BYTES_MAX)

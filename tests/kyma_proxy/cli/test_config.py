@@ -30,6 +30,7 @@ async def test_the_shipped_config_is_right_once_its_variables_are_set() -> None:
     )
     assert explained.fields["plugins"] == ["api_key_auth", "voice_clone"]
     assert explained.fields["voice_clone: price"] == "$2.10 a voice"
+    assert explained.fields["upstream"] is None, "voice_clone answers itself"
     speech = ("explain", "POST", "/v1/audio/speech", "--config", path, "--json")
     explained = await run(*speech, environ={"MINIMAX_API_KEY": "sk-x"})
     assert explained.fields["plugins"] == ["api_key_auth", "voice_ownership"]
@@ -46,3 +47,23 @@ async def test_the_shipped_config_is_right_once_its_variables_are_set() -> None:
         ("/v1/audio/speech", [], ["minimax-*"], "minimax"),
         ("/v1/audio/**", [], None, "origin"),
     ]
+
+
+async def test_explain_tells_what_is_refused() -> None:
+    path = str(Path(__file__).parent.parent.parent.parent / "config" / "gateway.yaml")
+    for method, target, answer in (
+        ("GET", "/v1/audio/voice-clone", "405 "),
+        ("POST", "/v1/audio/Voice-Clone", "400 "),
+        ("GET", "/v1/chat/completions", "404 "),
+        ("GET", "/v1/audio/../x", "400 "),
+        ("GET", "http://elsewhere/v1/audio/voice-clone", "405 "),
+    ):
+        explained = await run(
+            *("explain", method, target, "--config", path, "--json"), environ={"MINIMAX_API_KEY": "sk-x"}
+        )
+        assert explained.fields["answer"].startswith(answer)
+    forwarded = await run(
+        *("explain", "OPTIONS", "/v1/audio/voice-clone", "--config", path, "--json"),
+        environ={"MINIMAX_API_KEY": "sk-x"},
+    )
+    assert (forwarded.fields["plugins"], forwarded.fields["upstream"]) == ([], "origin")

@@ -11,6 +11,7 @@ from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database import pool as pool_module
 from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
 from kyma_proxy.database.pool import Connection, Database
+from kyma_proxy.database.private import EmbeddedError
 from kyma_proxy.database.target import DatabaseTarget
 
 _COUNT = "SELECT count(*) FROM notes"
@@ -331,3 +332,32 @@ async def test_the_methods_for_one_statement(database: Database) -> None:
     assert row["one"] == 1
     assert await database.fetchrow("SELECT 1 WHERE false") is None
     assert await database.execute("CREATE TABLE made (id int)") == "CREATE TABLE"
+
+
+async def test_lines_that_all_went_silent_cost_one_wait_and_not_one_each(relay: Any, notes: Database) -> None:
+    database = Database(relay.target, pool_size=8)
+    await database.start()
+
+    async def nap(connection: Connection) -> None:
+        await connection.fetchval("SELECT pg_sleep(0.2)")
+
+    for attempt in (lambda: database.transact(_insert(1)), lambda: database.fetchval(_COUNT)):
+        await asyncio.gather(*(database.transact(nap) for _ in range(8)))
+        relay.fall_silent()
+        started = monotonic_seconds()
+        assert await attempt() == 1
+        assert monotonic_seconds() - started < 4
+    relay.cut()
+    await database.stop()
+
+
+async def test_an_embedded_server_that_cannot_be_brought_back_is_a_database_away(relay: Any) -> None:
+    async def revive() -> None:
+        raise EmbeddedError("the disk is full")
+
+    database = Database(relay.target, acquire_timeout_seconds=1, revive=revive)
+    await database.start()
+    await relay.stop()
+    with pytest.raises(DatabaseUnavailableError):
+        await database.transact(_insert(1))
+    await database.stop()

@@ -7,7 +7,7 @@ from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.ledger import holds
 from kyma_proxy.ledger.audit import audit
 from kyma_proxy.voices import registry
-from kyma_proxy.voices.registry import NewVoice, Origin
+from kyma_proxy.voices.registry import NewVoice, VoiceHome
 
 
 async def mint_half_way(database: Database) -> tuple[str, str]:
@@ -17,7 +17,7 @@ async def mint_half_way(database: Database) -> tuple[str, str]:
     async def write(connection: Connection) -> None:
         await registry.add_pending(
             connection,
-            NewVoice("kyma_0123456789abcdef", opened.account_id, None, "clone", Origin("minimax", "default")),
+            NewVoice("kyma_0123456789abcdef", opened.account_id, None, "clone", VoiceHome("minimax", "default")),
         )
         await holds.hold(connection, opened.account_id, "hold_1", 2_100_000, "clone")
         await connection.execute(

@@ -6,6 +6,7 @@ import pytest
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import ClientLeftError, EndReason, Flow, Reply
+from kyma_proxy.server.body import BodyPace
 
 HEAD = b"POST /a HTTP/1.1\r\nHost: h\r\n"
 
@@ -180,3 +181,23 @@ async def test_errors_of_the_body_are_gateway_errors(serve) -> None:
     assert answer.status == 200
     assert answer.headers["Connection"] == "close"
     assert [error.code for error in caught] == [ErrorCode.REQUEST_TIMEOUT]
+
+
+def test_pace_counts_waiting_alone_and_asks_for_a_rate_after_one_idle_time() -> None:
+    pace = BodyPace(idle_seconds=10, bytes_per_second_min=100)
+    assert pace.waited(9.9, 1)
+    assert pace.waited(0.1, 0)
+    assert not pace.waited(0.1, 9)
+    assert pace.waited(0, 10), "bytes make up for time"
+    assert not pace.waited(5, 500)
+
+
+async def test_a_trickle_is_ended_though_it_never_falls_silent(serve, echo) -> None:
+    edge = await serve(echo, body_idle_timeout_seconds=0.3, body_bytes_per_second_min=1000)
+    client = await edge.connect()
+    await client.send(HEAD + b"Content-Length: 1000\r\n\r\n")
+    for _ in range(20):
+        await client.send(b"x")
+        await asyncio.sleep(0.05)
+    assert (await client.answer()).status == 408
+    assert edge.records[0].reason is EndReason.TIMED_OUT

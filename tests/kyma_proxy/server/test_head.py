@@ -8,7 +8,7 @@ from multidict import CIMultiDict
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Reply
-from kyma_proxy.server.head import Framing, error_reply, frame, serialise_head, sign
+from kyma_proxy.server.head import Framing, error_reply, frame, reply_head, sign
 
 
 class Stream:
@@ -51,7 +51,7 @@ def test_a_forwarded_head_goes_out_as_it_came_less_its_own_framing() -> None:
     )
     reply.headers.add("x-name", "again")
     reply.phrase = "Fine"
-    head = serialise_head(reply, frame(reply, "GET", HttpVersion11, False), HttpVersion11, True)
+    head = reply_head(reply, frame(reply, "GET", HttpVersion11, False), HttpVersion11, True)
     assert head == (
         b"HTTP/1.1 200 Fine\r\nX-Name: caf\xe9\r\nServer: origin\r\nx-name: again\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
@@ -60,23 +60,23 @@ def test_a_forwarded_head_goes_out_as_it_came_less_its_own_framing() -> None:
 def test_content_length_stays_on_304_and_on_head() -> None:
     for status, method in ((304, "GET"), (200, "HEAD")):
         reply = forwarded(status, Content_Length="7")
-        head = serialise_head(reply, frame(reply, method, HttpVersion11, False), HttpVersion11, True)
+        head = reply_head(reply, frame(reply, method, HttpVersion11, False), HttpVersion11, True)
         assert b"\r\nContent-Length: 7\r\n" in head
 
 
 def test_http_1_0_is_told_that_the_connection_stays() -> None:
     reply = Reply(200, body=b"x")
     framing = frame(reply, "GET", HttpVersion10, close=False)
-    assert b"\r\nConnection: keep-alive\r\n" in serialise_head(reply, framing, HttpVersion10, True)
+    assert b"\r\nConnection: keep-alive\r\n" in reply_head(reply, framing, HttpVersion10, True)
     closing = frame(reply, "GET", HttpVersion10, close=True)
-    assert b"\r\nConnection: close\r\n" in serialise_head(reply, closing, HttpVersion10, True)
+    assert b"\r\nConnection: close\r\n" in reply_head(reply, closing, HttpVersion10, True)
 
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: x", "a\nb", "a\x00b", "a\x7f"])
 def test_a_control_character_cannot_forge_a_header(value: str) -> None:
     reply = Reply(200, CIMultiDict({"X-Name": value}))
     with pytest.raises(ValueError, match="control character"):
-        serialise_head(reply, frame(reply, "GET", HttpVersion11, False), HttpVersion11, True)
+        reply_head(reply, frame(reply, "GET", HttpVersion11, False), HttpVersion11, True)
 
 
 def test_an_error_is_an_envelope_with_its_headers() -> None:

@@ -49,7 +49,7 @@ class FaultyDatabase(Database):
     """The database, with a script of what happens to the next transactions.
 
     `before`: it is away before anything is sent. `lost`: it commits and the answer is lost. `unsent`: the answer is
-    lost and it had not committed. `ok`: nothing happens.
+    lost and it had not committed. `crash`: a fault of our own. `ok`: nothing happens.
     """
 
     def __init__(self, inner: Database, *script: str, finally_: str = "ok") -> None:
@@ -61,6 +61,8 @@ class FaultyDatabase(Database):
         fault = self._script.popleft() if self._script else self._finally
         if fault == "before":
             raise DatabaseUnavailableError
+        if fault == "crash":
+            raise ZeroDivisionError
         if fault == "unsent":
             raise CommitUnknownError
         result = await self._inner.transact(work)
@@ -161,6 +163,21 @@ async def test_a_provider_that_fails_costs_nothing(stage: Stage, outcome_known: 
     assert bool(stage.provider.voices) is outcome_known, "a voice that may exist is deleted"
 
 
+async def test_an_undo_whose_own_answer_is_lost_still_deletes_the_voice(stage: Stage) -> None:
+    stage.provider.fault = ProviderError("timeout", outcome_known=False)
+    with pytest.raises(GatewayError):
+        await stage.mint("ok", "lost")
+    await stage.require_untouched()
+    assert not stage.provider.voices
+
+
+async def test_money_is_given_back_whatever_keeps_it_from_being_written(stage: Stage) -> None:
+    stage.provider.fault = ProviderError("no")
+    with pytest.raises(GatewayError):
+        await stage.mint("ok", "crash", "crash")
+    await stage.require_untouched()
+
+
 async def test_a_fault_of_our_own_costs_nothing_and_is_not_hidden(stage: Stage) -> None:
     stage.provider.fault = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
@@ -230,7 +247,7 @@ async def test_a_mint_that_somebody_else_ended_is_not_completed(stage: Stage) ->
 
     async def end_it(voice_id: str, recording: Recording) -> None:
         await asked(voice_id, recording)
-        await stage.database.transact(lambda connection: registry.fail(connection, voice_id))
+        await stage.database.execute("UPDATE voices SET status = 'failed'")
         await stage.database.execute("UPDATE holds SET state = 'voided', ended_at = now()")
         await stage.database.execute("UPDATE accounts SET held_micros = 0")
 

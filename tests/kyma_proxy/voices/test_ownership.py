@@ -17,11 +17,11 @@ from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import ownership, registry
 from kyma_proxy.voices.ownership import UNLISTED_SECONDS, VoiceOwnership
-from kyma_proxy.voices.registry import NewVoice, Origin
+from kyma_proxy.voices.registry import NewVoice, VoiceHome
 
 OWN = "kyma_00000000000000aa"
 ADOPTED = "Narrator (deep)"
-ORIGIN = Origin("minimax", "default")
+ORIGIN = VoiceHome("minimax", "default")
 
 MakeOwnership = Callable[..., Awaitable[VoiceOwnership]]
 
@@ -120,7 +120,7 @@ async def test_a_voice_that_is_not_active_is_nobodys_and_never_cached(
         await database.transact(lambda connection: registry.activate(connection, "anything"))
         await revoke(database, "anything")
     elif status == "failed":
-        await database.transact(lambda connection: registry.fail(connection, "anything"))
+        await database.transact(lambda connection: registry.burn(connection, voice))
     for times in (1, 2):
         assert await view.forbidden(ada, ["anything"]) == {"anything"}
         assert asked.times == times
@@ -235,11 +235,11 @@ async def test_a_mint_is_not_announced(database: Database, database_target: Data
     feed = ChangeFeed(database_target, tasks)
     feed.subscribe(ownership.VOICES_CHANNEL, heard.append, lambda: None)
     await feed.start()
-    for voice_id, ends_well in (("kyma_1", True), ("kyma_2", False)):
-        voice = NewVoice(voice_id, ada, None, "clone", ORIGIN)
+    good, bad = (NewVoice(voice_id, ada, None, "clone", ORIGIN) for voice_id in ("kyma_1", "kyma_2"))
+    for voice in (good, bad):
         await database.transact(lambda connection, voice=voice: registry.add_pending(connection, voice))
-        end = registry.activate if ends_well else registry.fail
-        await database.transact(lambda connection, end=end, voice_id=voice_id: end(connection, voice_id))
+    await database.transact(lambda connection: registry.activate(connection, good.voice_id))
+    await database.transact(lambda connection: registry.burn(connection, bad))
     await adopt(database, ADOPTED, ada)
     await revoke(database, "kyma_1")
     async with asyncio.timeout(2):

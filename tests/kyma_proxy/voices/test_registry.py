@@ -7,10 +7,10 @@ from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.accounts.keys import UnknownAccountError
 from kyma_proxy.database.pool import Database
 from kyma_proxy.voices import registry
-from kyma_proxy.voices.registry import NewVoice, Origin, VoiceTakenError
+from kyma_proxy.voices.registry import NewVoice, VoiceHome, VoiceTakenError
 
 VOICE = "kyma_0123456789abcdef"
-ORIGIN = Origin("minimax", "default")
+ORIGIN = VoiceHome("minimax", "default")
 
 
 @pytest.fixture
@@ -32,14 +32,13 @@ async def test_states_move_by_compare_and_set(database: Database, account_id: st
     await add(database, account_id)
     assert await database.transact(lambda connection: registry.activate(connection, VOICE))
     assert not await database.transact(lambda connection: registry.activate(connection, VOICE))
-    assert not await database.transact(lambda connection: registry.fail(connection, VOICE))
     assert await database.transact(lambda connection: registry.revoke(connection, VOICE)) == "revoked"
     assert await database.transact(lambda connection: registry.revoke(connection, VOICE)) == "revoked"
 
 
 async def test_a_failed_voice_stays_failed(database: Database, account_id: str) -> None:
     await add(database, account_id)
-    assert await database.transact(lambda connection: registry.fail(connection, VOICE))
+    await database.execute("UPDATE voices SET status = 'failed'")
     assert not await database.transact(lambda connection: registry.activate(connection, VOICE))
     with pytest.raises(asyncpg.PostgresError, match="cannot go from failed to active"):
         await database.execute("UPDATE voices SET status = 'active'")

@@ -10,7 +10,7 @@ from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.flow import Reply
 from kyma_proxy.ledger import holds
 from kyma_proxy.voices import registry, replies
-from kyma_proxy.voices.registry import NewVoice, Origin
+from kyma_proxy.voices.registry import NewVoice, VoiceHome
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ async def mint(database: Database) -> tuple[str, str]:
 
     async def write(connection: Connection) -> None:
         await registry.add_pending(
-            connection, NewVoice("kyma_a", opened.account_id, None, "clone", Origin("minimax", "default"))
+            connection, NewVoice("kyma_a", opened.account_id, None, "clone", VoiceHome("minimax", "default"))
         )
         await holds.hold(connection, opened.account_id, "hold_a", 1, "clone")
         await connection.execute(

@@ -64,16 +64,20 @@ CREATE TABLE entries (
     amount_micros   bigint NOT NULL CHECK (amount_micros > 0),
     kind            text NOT NULL CHECK (kind IN ('credit', 'debit', 'charge', 'reversal')),
     hold_id         text,
+    reverses        bigint,
     ref             text CHECK (char_length(ref) BETWEEN 1 AND 255),
     note            text CHECK (char_length(note) <= 1000),
     actor           text NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (account_id, entry_id),
     FOREIGN KEY (account_id, hold_id) REFERENCES holds,
+    FOREIGN KEY (account_id, reverses) REFERENCES entries,
     CONSTRAINT one_side_is_the_account CHECK (
         (debit_account = account_id AND credit_account LIKE 'house:%')
         OR (credit_account = account_id AND debit_account LIKE 'house:%')),
     CONSTRAINT charges_name_their_hold CHECK ((kind = 'charge') = (hold_id IS NOT NULL)),
+    CONSTRAINT reversals_name_their_entry CHECK ((kind = 'reversal') = (reverses IS NOT NULL)),
+    CONSTRAINT one_reversal_an_entry UNIQUE (account_id, reverses),
     CONSTRAINT one_entry_a_ref UNIQUE (account_id, ref)
 );
 CREATE UNIQUE INDEX one_charge_a_hold ON entries (account_id, hold_id) WHERE hold_id IS NOT NULL;

@@ -31,7 +31,7 @@ REFUSED = b'data: {"data":{"audio":"ffff","status":1},"base_resp":{"status_code"
 
 
 class Body:
-    """What IncomingBody is: chunks, an exception among them if it breaks off; after the last it waits or ends."""
+    """What ReplyBody is: chunks, an exception among them if it breaks off; after the last it waits or ends."""
 
     def __init__(self, chunks: Iterable[bytes | Exception], *, endless: bool = False) -> None:
         self._chunks = list(chunks)
