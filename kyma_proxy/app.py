@@ -58,6 +58,7 @@ class Application:
         options = _listener_options(settings.server, handler_cancellation)
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics))
         self.admin = AdminListener(self._readiness, self.metrics.registry)
+        self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType({})
         self._plugins = plugins
         self._migrate = migrate
         self._database: Database | None = None
@@ -118,9 +119,11 @@ class Application:
             upstreams[name] = build_upstream(name, settings, self.tasks)
             stack.push_async_callback(upstreams[name].stop)
             await upstreams[name].start()
-        providers = {name: each for name, each in upstreams.items() if isinstance(each, VoiceProvider)}
+        self.voice_providers = MappingProxyType(
+            {name: each for name, each in upstreams.items() if isinstance(each, VoiceProvider)}
+        )
         minting = Minting(database, self.tasks)
-        services = Services(keys, minting, ownership, MappingProxyType(providers), self.tasks)
+        services = Services(keys, minting, ownership, self.voice_providers, self.tasks)
         runner = PluginRunner()
         stack.push_async_callback(runner.stop)
         self.gateway.swap(await runner.start(self.settings, self._plugins, services, upstreams))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import shlex
 import signal
 import sys
@@ -15,7 +16,7 @@ import click
 
 from kyma_proxy.accounts.accounts import OpenedAccount, open_account
 from kyma_proxy.app import Application
-from kyma_proxy.cli.common import config_option, runs_async
+from kyma_proxy.cli.common import Failure, config_option, runs_async
 from kyma_proxy.cli.serve import stop_on_signals
 from kyma_proxy.money import parse_usd
 from kyma_proxy.observe.logs import configure_logging
@@ -24,6 +25,8 @@ from kyma_proxy.settings import HostPort, Settings, environment, load_settings
 from kyma_proxy.simulators.minimax import Behaviour, MiniMaxSimulator
 from kyma_proxy.simulators.origin import OriginSimulator
 from kyma_proxy.simulators.sample import SAMPLE_FILENAME, sample_recording
+from kyma_proxy.voices.provider import Recording
+from kyma_proxy.voices.registry import VoiceHome, adopt
 
 DEMO_CREDIT_USD = "25.00"
 STREAM_CHUNK_SECONDS = 0.1
@@ -38,6 +41,15 @@ class DevOptions:
     port: int
     admin_port: int
     data_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The accounts to play with, and a voice of the first one."""
+
+    account: OpenedAccount
+    other: OpenedAccount
+    voice_id: str
 
 
 @click.command()
@@ -64,13 +76,28 @@ async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> 
                 lambda connection: open_account(connection, "demo", parse_usd(DEMO_CREDIT_USD), "dev")
             )
             other = await application.database.transact(lambda connection: open_account(connection, "other", 0, "dev"))
-            click.echo(_welcome(application, options, opened, other))
+            voice_id = await _voice_to_speak_with(application, opened)
+            click.echo(_welcome(application, options, Demo(opened, other, voice_id)))
             await stopped.wait()
         finally:
             await application.stop()
     finally:
         await asyncio.gather(minimax.stop(), origin.stop())
     click.echo("Stopped; nothing is left running. Accounts and voices are kept in " + str(data_dir))
+
+
+async def _voice_to_speak_with(application: Application, owner: OpenedAccount) -> str:
+    """Make a voice at the provider and adopt it for the demo account, so that speaking costs no clone."""
+    voice_id = f"kyma_{secrets.token_hex(8)}"
+    if not application.voice_providers:
+        raise Failure("dev shows voices: the configuration needs an upstream that makes them (adapter: minimax)")
+    upstream, provider = next(iter(application.voice_providers.items()))
+    await provider.clone_voice(voice_id, Recording(sample_recording(), Path(SAMPLE_FILENAME).suffix.removeprefix(".")))
+    home = VoiceHome(upstream, provider.provider_account)
+    await application.database.transact(
+        lambda connection: adopt(connection, voice_id, owner.account_id, "ready-made", home)
+    )
+    return voice_id
 
 
 def _settings(options: DevOptions, minimax: MiniMaxSimulator, origin: OriginSimulator) -> Settings:
@@ -89,33 +116,33 @@ def _settings(options: DevOptions, minimax: MiniMaxSimulator, origin: OriginSimu
     return settings.model_copy(update={"server": server})
 
 
-def _welcome(application: Application, options: DevOptions, demo: OpenedAccount, other: OpenedAccount) -> str:
+def _welcome(application: Application, options: DevOptions, demo: Demo) -> str:
     base = f"http://127.0.0.1:{application.data.port}"
     admin = f"http://127.0.0.1:{application.admin.port}"
     sample = options.data_dir / SAMPLE_FILENAME
-    command = _command(options)
+    command, account = _command(options), demo.account
     return f"""
 Kyma Proxy is running: {base}   (admin: {admin})
 
-  API key     {demo.api_key}
-  account     {demo.account_id}, ${DEMO_CREDIT_USD}
+  API key     {account.api_key}
+  account     {account.account_id}, ${DEMO_CREDIT_USD}
   recording   {sample}
 
-Clone a voice from the recording ($2.10), and keep its id in $VOICE:
+Clone a voice from the recording ($2.10):
 
-  VOICE=$(curl -sS {base}/v1/audio/voice-clone -H "Authorization: Bearer {demo.api_key}" \\
-    -F file=@{shlex.quote(str(sample))} -F name=demo | tee /dev/stderr | grep -o 'kyma_[0-9a-f]*')
+  curl -sS {base}/v1/audio/voice-clone -H "Authorization: Bearer {account.api_key}" \\
+    -F file=@{shlex.quote(str(sample))} -F name=demo
 
-{_speech_lines(base, options, demo, other)}
+{_speech_lines(base, options, demo)}
 
 List the voices of the origin, where everything else is forwarded to:
 
-  curl -sS {base}/v1/audio/voices -H "Authorization: Bearer {demo.api_key}"
+  curl -sS {base}/v1/audio/voices -H "Authorization: Bearer {account.api_key}"
 
 See the balance, the owner on file, and whether the books are right:
 
-  {command} accounts show {demo.account_id}
-  {command} voices list --account {demo.account_id}
+  {command} accounts show {account.account_id}
+  {command} voices list --account {account.account_id}
   {command} ledger audit
 
 Is it ready? What does it measure?
@@ -127,27 +154,28 @@ Ctrl-C stops everything.
 """
 
 
-def _speech_lines(base: str, options: DevOptions, demo: OpenedAccount, other: OpenedAccount) -> str:
+def _speech_lines(base: str, options: DevOptions, demo: Demo) -> str:
     whole, streamed = (shlex.quote(str(options.data_dir / name)) for name in ("speech.mp3", "streamed.mp3"))
-    return f"""Speak with it; the simulated provider speaks a tone as long as the text, in a file that plays:
+    return f"""Speak with a ready-made voice of this account, or with the one just cloned: put its id in the place of
+{demo.voice_id}. The simulated provider speaks a tone as long as the text, in a file that plays:
 
-  {_speak(base, demo, "Hello from Kyma.")} \\
+  {_speak(base, demo.account, demo.voice_id, "Hello from Kyma.")} \\
     -o {whole}
 
 Speak streaming, and see when the first byte came and when the last:
 
-  {_speak(base, demo, "Every word leaves as soon as it is spoken. " * 2, stream=True)} \\
+  {_speak(base, demo.account, demo.voice_id, "Every word leaves as soon as it is spoken. " * 2, stream=True)} \\
     -N -o {streamed} -w 'first byte after %{{time_starttransfer}} s, last after %{{time_total}} s\\n'
 
 Speak with it as somebody else, who is refused (403):
 
-  {_speak(base, other, "This is not my voice.")} \\
+  {_speak(base, demo.other, demo.voice_id, "This is not my voice.")} \\
     -w ' %{{http_code}}\\n'"""
 
 
-def _speak(base: str, speaker: OpenedAccount, text: str, *, stream: bool = False) -> str:
-    fields = {"model": "minimax-speech-turbo", "input": text.strip(), **({"stream": True} if stream else {})}
-    body = json.dumps(fields).removesuffix("}") + ', "voice": "\'$VOICE\'"}'
+def _speak(base: str, speaker: OpenedAccount, voice_id: str, text: str, *, stream: bool = False) -> str:
+    fields = {"model": "minimax-speech-turbo", "input": text.strip(), "voice": voice_id}
+    body = json.dumps({**fields, "stream": True} if stream else fields)
     return f"""curl -sS {base}/v1/audio/speech -H "Authorization: Bearer {speaker.api_key}" \\
     -H "Content-Type: application/json" -d '{body}'"""
 
