@@ -30,13 +30,19 @@ class ErrorCode(Enum):
     AUDIO_UNREADABLE = (400, "audio_unreadable", "invalid_request_error", False, "the duration cannot be established")
     AUTH_ERROR = (401, "auth_error", "authentication_error", False, "no API key, or one that is not valid")
     INSUFFICIENT_CREDITS = (402, "insufficient_credits", "billing_error", False, "the available balance is too low")
-    VOICE_NOT_OWNED = (403, "voice_not_owned", "permission_error", False, "the voice is on file for somebody else")
+    VOICE_NOT_OWNED = (403, "voice_not_owned", "permission_error", False, "the voice is not this account's to use")
     VOICE_NOT_FOUND = (404, "voice_not_found", "invalid_request_error", False, "the provider has no such voice")
     NOT_FOUND = (404, "not_found", "invalid_request_error", False, "nothing is served at this path")
     METHOD_NOT_ALLOWED = (405, "method_not_allowed", "invalid_request_error", False, "the path has other methods")
     REQUEST_TIMEOUT = (408, "request_timeout", "invalid_request_error", False, "the request arrived too slowly")
     TOO_LARGE = (413, "invalid_request", "invalid_request_error", False, "the file or the body is over its limit")
-    UNSUPPORTED_FORMAT = (415, "invalid_request", "invalid_request_error", False, "the file is not MP3, WAV or M4A")
+    UNSUPPORTED_FORMAT = (
+        415,
+        "invalid_request",
+        "invalid_request_error",
+        False,
+        "the file is not MP3, WAV or M4A, or the body's Content-Encoding is not served",
+    )
     RATE_LIMITED = (429, "rate_limited", "rate_limit", True, "too many requests at this moment")
     INTERNAL_ERROR = (500, "internal_error", "server_error", False, "a fault of the gateway")
     OWNERSHIP_WRITE_FAILED = (

@@ -15,7 +15,7 @@ from kyma_proxy.pipeline.gateway import guard_of
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.pipeline.plan import Plan
 from kyma_proxy.pipeline.router import Router
-from kyma_proxy.pipeline.runner import check_plan
+from kyma_proxy.pipeline.runner import check_plan, warnings_of
 from kyma_proxy.plugin import Plugin, Spool
 from kyma_proxy.server.intake import read_target
 from kyma_proxy.settings import ConfigError, PluginEntry, Settings, load_settings
@@ -33,7 +33,7 @@ def _load(config_path: Path) -> tuple[Settings, Mapping[str, type[Plugin[Any]]],
 def check(config_path: Path, as_json: bool) -> None:
     """Validate the configuration offline: each problem on its own line as file:line:column: message, exit 2."""
     try:
-        settings, _, _ = _load(config_path)
+        settings, plugins, laid_out = _load(config_path)
     except ConfigError as error:
         if as_json:
             fields = [
@@ -45,6 +45,8 @@ def check(config_path: Path, as_json: bool) -> None:
             for problem in error.problems:
                 click.echo(str(problem))
         raise SystemExit(BadConfig.exit_code) from error
+    for warning in warnings_of(settings, plugins, laid_out):
+        click.echo(f"{warning.file}:{warning.line}:{warning.column}: warning: {warning.message}", err=True)
     if as_json:
         click.echo(json.dumps({"problems": []}))
     else:

@@ -37,10 +37,26 @@ class _Link:
         self._body_max_bytes = use.max_bytes if isinstance(use, Spool) else None
 
     async def __call__(self, flow: Flow) -> Reply:
+        inner: Reply | None = None
+
+        async def proceed(flow: Flow) -> Reply:
+            nonlocal inner
+            inner = await self._proceed(flow)
+            return inner
+
+        try:
+            return await self._handle(flow, proceed)
+        except BaseException:
+            # The plugin had a reply in hand and did not return it: what streams behind it would run on.
+            if inner is not None and not isinstance(inner.body, bytes):
+                await inner.body.aclose()
+            raise
+
+    async def _handle(self, flow: Flow, proceed: Proceed) -> Reply:
         try:
             if self._body_max_bytes is not None:
                 flow.body.narrow(self._body_max_bytes)
-            reply = await self._plugin.handle(flow, self._proceed)
+            reply = await self._plugin.handle(flow, proceed)
             if not isinstance(reply, Reply):
                 raise TypeError(f"handle() returned {type(reply).__name__}, not a Reply")
         except GatewayError:

@@ -171,8 +171,12 @@ class Connection(RequestHandler):
             return
         self._discard_bytes = self._options.linger_bytes
         self._lingering = self._loop.create_future()
-        if transport.can_write_eof():
-            transport.write_eof()
+        try:
+            if transport.can_write_eof():
+                transport.write_eof()
+        except OSError:
+            # The client is gone already: there is nobody left to read the answer.
+            return
         transport.resume_reading()
         try:
             async with asyncio.timeout(self._options.linger_seconds):

@@ -6,13 +6,14 @@ import structlog
 from multidict import CIMultiDict
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import Flow, Reply, ReplyStream
+from kyma_proxy.flow import Flow, Reply, ReplyStream, WholeBody
 from kyma_proxy.settings.models import ForwardUpstreamSettings
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.bodies import OutgoingBody
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.exchange import OutgoingRequest
 from kyma_proxy.upstreams.headers import end_to_end
+from kyma_proxy.upstreams.presence import while_client_waits
 from kyma_proxy.upstreams.transport import IncomingReply, Transport
 
 VIA = "1.1 kyma-proxy"
@@ -44,10 +45,12 @@ class ForwardUpstream(Upstream):
 
         Raises GatewayError UPSTREAM_UNREACHABLE when the origin cannot be reached or breaks off before the head of
         its answer (`should_retry` only where the connection was refused), UPSTREAM_TIMEOUT when it stays silent, and
-        whatever reading the client's body raised.
+        whatever reading the client's body raised. ClientLeftError when the client leaves before the answer begins: its
+        request to the origin is cut then.
         """
         try:
-            reply = await self._transport.send(self._request(flow))
+            async with while_client_waits(flow.client_connected):
+                reply = await self._transport.send(self._request(flow))
         except TransportError as failure:
             flow.facts["upstream_failure"] = failure.kind.value
             _log.warning("upstream_failed", upstream=self.name, request_id=flow.id, failure=str(failure))
@@ -74,6 +77,9 @@ class ForwardUpstream(Upstream):
             headers["Content-Length"] = str(flow.body.content_length)
         elif flow.body.content_length is None:
             headers.popall("Content-Length", None)
+        if isinstance(flow.body, WholeBody):
+            # It is here already: asking the origin whether to send it would only cost time.
+            headers.popall("Expect", None)
         headers["X-Request-Id"] = flow.id
         headers["X-Forwarded-Proto"] = flow.scheme
         if flow.client_address:

@@ -38,6 +38,7 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
     config_model = VoiceOwnershipConfig
     endpoints = (Endpoint("/v1/audio/speech", frozenset({"POST"})),)
     needs = frozenset({"identity"})
+    provides = frozenset({"model"})
 
     @classmethod
     def body_use(cls, config: VoiceOwnershipConfig) -> BodyUse:

@@ -67,3 +67,15 @@ async def test_explain_tells_what_is_refused() -> None:
         environ={"MINIMAX_API_KEY": "sk-x"},
     )
     assert (forwarded.fields["plugins"], forwarded.fields["upstream"]) == ([], "origin")
+
+
+async def test_a_route_that_waits_for_a_model_nobody_reads_is_warned_of(tmp_path: Path) -> None:
+    shipped = Path(__file__).parent.parent.parent.parent / "config" / "gateway.yaml"
+    path = tmp_path / "gateway.yaml"
+    lines = [line for line in shipped.read_text().splitlines() if "voice_ownership" not in line]
+    path.write_text("\n".join(lines))
+    checked = await run("check", "--config", str(path), environ={"MINIMAX_API_KEY": "sk-x"})
+    assert checked.code == 0
+    assert "warning: no plugin reads the model" in checked.err
+    whole = await run("check", "--config", str(shipped), environ={"MINIMAX_API_KEY": "sk-x"})
+    assert (whole.code, whole.err) == (0, "")

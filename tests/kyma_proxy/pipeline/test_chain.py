@@ -1,6 +1,6 @@
 """The chain: onion order, and failing closed."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -111,3 +111,32 @@ async def test_a_body_over_a_plugins_bound_is_refused_at_that_plugins_turn() -> 
         await chain(make_flow(body=BytesBody([b"12345"])))
     assert caught.value.code is ErrorCode.TOO_LARGE
     assert story == ["first"]
+
+
+@pytest.mark.parametrize("error", [ValueError("late"), GatewayError(ErrorCode.INVALID_REQUEST, "no")])
+async def test_a_reply_that_a_failing_plugin_had_in_hand_is_closed(error: Exception) -> None:
+    closed: list[bool] = []
+
+    class Stream:
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"x"
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    async def terminal(_flow: Flow) -> Reply:
+        return Reply(200, body=Stream())
+
+    async def fail(flow: Flow, proceed: Proceed) -> Reply:
+        await proceed(flow)
+        raise error
+
+    async def pass_on(flow: Flow, proceed: Proceed) -> Reply:
+        return await proceed(flow)
+
+    with pytest.raises(GatewayError):
+        await compile_chain([_Scripted("outer", fail), _Scripted("inner", pass_on)], terminal)(make_flow())
+    assert closed == [True]
+    closed.clear()
+    await compile_chain([_Scripted("outer", pass_on)], terminal)(make_flow())
+    assert not closed

@@ -182,3 +182,21 @@ async def test_an_upgrade_that_nobody_takes_is_an_ordinary_request(serve, echo) 
     assert (await client.answer()).status == 200
     await client.send(GET)
     assert (await client.answer()).status == 200
+
+
+async def test_a_client_that_is_gone_before_lingering_begins_is_no_fault(
+    serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def handle(_flow: Flow) -> Reply:
+        raise GatewayError(ErrorCode.AUTH_ERROR, "no")
+
+    def gone(_transport: object) -> None:
+        raise OSError(107, "Transport endpoint is not connected")
+
+    monkeypatch.setattr("asyncio.selector_events._SelectorSocketTransport.write_eof", gone)
+    edge = await serve(handle)
+    client = await edge.connect()
+    await client.send(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx")
+    assert (await client.answer()).status == 401
+    await asyncio.sleep(0.05)
+    assert "connection_failed" not in capsys.readouterr().out
