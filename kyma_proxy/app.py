@@ -112,6 +112,7 @@ class Application:
         feed = ChangeFeed(target, self.tasks)
         keys = KeyDirectory(database, feed)
         ownership = VoiceOwnership(database, feed)
+        self.tasks.spawn(ownership.keep_warm(), name="keep ownership warm")
         stack.push_async_callback(feed.stop)
         await feed.start()
         upstreams: dict[str, Upstream] = {}

@@ -27,6 +27,7 @@ from kyma_proxy.ledger import holds
 from kyma_proxy.money import format_usd
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import registry, replies
+from kyma_proxy.voices.ownership import MINTED_PREFIX
 from kyma_proxy.voices.provider import ProviderError, VoiceProvider
 from kyma_proxy.voices.registry import NewVoice, VoiceHome, VoiceKind, VoiceStatus
 
@@ -111,7 +112,7 @@ class Minting:
         PROVIDER_ERROR and OWNERSHIP_WRITE_FAILED (not charged). Raises OutcomeUnknownError when the completing
         commit could not be read back in time.
         """
-        mint = _Mint(order, voice_id=f"kyma_{secrets.token_hex(8)}", hold_id=holds.new_hold_id())
+        mint = _Mint(order, voice_id=f"{MINTED_PREFIX}{secrets.token_hex(8)}", hold_id=holds.new_hold_id())
         return await self._tasks.finish(self._run(mint, create, render), name=f"mint {mint.voice_id}")
 
     async def _run(

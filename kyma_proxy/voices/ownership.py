@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.pool import Database
 
@@ -16,6 +19,8 @@ MINTED_PREFIX: Final = "kyma_"
 """How the ids of our own voices begin."""
 UNLISTED_SECONDS: Final = 2.0
 """How long an id may be believed not to be on file; whoever puts a foreign id on file waits this long."""
+_WARM_SECONDS: Final = 60.0
+_WARM_MAX: Final = 1000
 _VOICE_ID_MAX_CHARS: Final = 256
 _LOOK_UP: Final = "SELECT voice_id, account_id, status FROM voices WHERE voice_id = ANY($1::text[])"
 
@@ -38,9 +43,10 @@ class VoiceOwnership:
     """Tells which voices an account may not use.
 
     Only two answers are remembered, and only while the change feed is connected: the owner of an active voice, for
-    `keep_seconds`, and that an id is not on file, for two seconds. A revocation or an adoption evicts in every process,
-    losing the feed empties both. That an id of ours is not on file is never remembered, so a voice is guarded the
-    moment it is being made; nor is a voice that is pending, failed or revoked.
+    `keep_seconds`, and that an id is not on file, for two seconds. A revocation or an adoption evicts in every
+    process, losing the feed empties both. What is asked about often is asked again before its two seconds are over,
+    behind the requests (`keep_warm`), so that they find it answered. That an id of ours is not on file is never
+    remembered, so a voice is guarded the moment it is being made; nor is a voice that is pending, failed or revoked.
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class VoiceOwnership:
         # Apart, so that a caller who asks for thousands of made-up ids cannot push out the owners.
         self._owned = _Memory(max_owned, keep_seconds)
         self._unlisted = _Memory(max_unlisted, UNLISTED_SECONDS)
+        self._warm: OrderedDict[str, float] = OrderedDict()
+        """Texts that are not on file and were asked about again, and when that was last."""
         self._evictions = 0
         feed.subscribe(VOICES_CHANNEL, self._evict, self._clear)
 
@@ -78,7 +86,11 @@ class VoiceOwnership:
         for each in candidates:
             if not _can_be_id(each):
                 continue
-            standing = self._owned.recall(each, now) or self._unlisted.recall(each, now)
+            standing = self._owned.recall(each, now)
+            if standing is None:
+                standing = self._unlisted.recall(each, now)
+                if each in self._unlisted:
+                    self._note_warm(each, now)
             if standing is None:
                 unknown.append(each)
             else:
@@ -91,6 +103,26 @@ class VoiceOwnership:
             if not standing.allows(account_id)
             or (listed_only is not None and standing.account_id is None and each.startswith(listed_only))
         )
+
+    async def keep_warm(self) -> None:
+        """Until cancelled, ask again each second about what was asked about often in the last minute, in one question.
+
+        A request then finds the answer at hand, and nothing is believed for longer than the two seconds.
+        """
+        while True:
+            await asyncio.sleep(UNLISTED_SECONDS / 2)
+            now = monotonic_seconds()
+            while self._warm and next(iter(self._warm.values())) < now - _WARM_SECONDS:
+                self._warm.popitem(last=False)
+            if self._warm and self._feed.connected:
+                with contextlib.suppress(DatabaseUnavailableError):
+                    await self._look_up(list(self._warm))
+
+    def _note_warm(self, text: str, now: float) -> None:
+        self._warm[text] = now
+        self._warm.move_to_end(text)
+        if len(self._warm) > _WARM_MAX:
+            self._warm.popitem(last=False)
 
     async def _look_up(self, unknown: Collection[str]) -> dict[str, _Standing]:
         evictions = self._evictions
@@ -133,6 +165,10 @@ class _Memory:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __contains__(self, voice_id: str) -> bool:
+        """Whether it was kept before, though it may be good no longer."""
+        return voice_id in self._entries
 
     def recall(self, voice_id: str, now: float) -> _Standing | None:
         entry = self._entries.get(voice_id)

@@ -322,3 +322,37 @@ async def test_an_owner_is_asked_about_again_after_a_while(
     monkeypatch.setattr(ownership, "monotonic_seconds", lambda: now + 61)
     await view.forbidden(ada, [OWN])
     assert asked.times == 2
+
+
+async def test_what_is_asked_about_often_is_answered_without_asking_the_database(
+    view: VoiceOwnership, database: Database, asked: Asked, ada: str, bob: str
+) -> None:
+    tasks = Tasks()
+    await view.forbidden(ada, ["alloy", "once"])
+    await asyncio.sleep(2.1)
+    await view.forbidden(ada, ["alloy"])
+    warming = tasks.spawn(view.keep_warm(), "warm")
+    await asyncio.sleep(2.5)
+    warming.cancel()
+    times = asked.times
+    assert times > 2, "asked again behind the requests"
+    assert await view.forbidden(ada, ["alloy"]) == frozenset()
+    assert asked.times == times
+    await view.forbidden(ada, ["once"])
+    assert asked.times == times + 1, "what was asked about once is not kept warm"
+    await adopt(database, "alloy", bob)
+    assert await view.forbidden(ada, ["alloy"]) == {"alloy"}
+    await tasks.close()
+
+
+async def test_keeping_warm_outlives_a_database_that_is_away(
+    view: VoiceOwnership, database: Database, ada: str
+) -> None:
+    tasks = Tasks()
+    for _ in range(2):
+        await view.forbidden(ada, ["alloy"])
+    warming = tasks.spawn(view.keep_warm(), "warm")
+    await database.stop()
+    await asyncio.sleep(1.3)
+    assert not warming.done()
+    await tasks.close()
