@@ -87,8 +87,8 @@ disagree are 400.
 | `stream` | true: the plain audio as it is spoken; `stream_format` may only be `audio` |
 
 A failure before the first audio is answered as below. One after it, or an end without the provider's closing event,
-resets the client's connection, so that a part cannot pass for the whole. An answer that is not streamed may have 64 MiB
-of JSON, about 32 MiB of audio. Nothing is ever sent twice.
+resets the client's connection, so that a part cannot pass for the whole. An answer that is not streamed may
+have a second of audio for each code point at speed 1, and at most 512 MiB of JSON. Nothing is ever sent twice.
 
 """
 
@@ -133,7 +133,7 @@ def speech() -> str:
         paged = " (pages the operator)" if meaning.fault is Fault.OPERATOR else ""
         parts.append(f"| {code} | {meaning.text}{paged} | {error.code.status} `{error.code.code}` |\n")
     parts.append("| any other | not documented | 502 `provider_error` |\n\n")
-    parts.append("A 2013 about the voice id is 404 `voice_not_found`; one about the model pages and is 502.\n")
+    parts.append("A 2013 about the voice is 404 `voice_not_found`; one about the model pages and is 502.\n")
     return "".join(parts)
 
 

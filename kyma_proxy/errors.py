@@ -35,6 +35,7 @@ class ErrorCode(Enum):
     NOT_FOUND = (404, "not_found", "invalid_request_error", False, "nothing is served at this path")
     METHOD_NOT_ALLOWED = (405, "method_not_allowed", "invalid_request_error", False, "the path has other methods")
     REQUEST_TIMEOUT = (408, "request_timeout", "invalid_request_error", False, "the request arrived too slowly")
+    VOICE_TAKEN = (409, "voice_taken", "invalid_request_error", True, "the provider has the voice id already")
     TOO_LARGE = (413, "invalid_request", "invalid_request_error", False, "the file or the body is over its limit")
     UNSUPPORTED_FORMAT = (
         415,

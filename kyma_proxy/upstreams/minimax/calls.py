@@ -88,8 +88,11 @@ def trace_id(reply: IncomingReply) -> str | None:
     )
 
 
-async def read_whole(reply: IncomingReply, bytes_max: int) -> bytes:
-    """The whole body of an answer, which is closed. Raises TransportError when it breaks off or is over `bytes_max`."""
+async def read_whole(reply: IncomingReply, bytes_max: int) -> bytearray:
+    """The whole body of an answer, which is closed; the bytes are the caller's own.
+
+    Raises TransportError when it breaks off or is over `bytes_max`.
+    """
     body = bytearray()
     try:
         async for chunk in reply.body:
@@ -98,4 +101,4 @@ async def read_whole(reply: IncomingReply, bytes_max: int) -> bytes:
                 raise TransportError(FailureKind.BROKEN, f"the answer is over {bytes_max} bytes")
     finally:
         await reply.body.aclose()
-    return bytes(body)
+    return body

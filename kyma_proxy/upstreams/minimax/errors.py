@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -100,6 +101,16 @@ def meaning_of_status(status: int) -> Meaning:
     return Meaning(f"HTTP {status}", Fault.CLIENT if 400 <= status < 500 else Fault.UPSTREAM)
 
 
+_VOICE_ID = re.compile(r"voice[ _]?id", re.IGNORECASE)
+# A whole word: `voice_setting` is not about the voice.
+_VOICE_REFUSED = re.compile(r"\bvoices?\b.*\b(?:not|wrong|exists?|found)\b", re.IGNORECASE)
+
+
 def names_voice_id(message: str) -> bool:
     """Whether the provider's words on invalid parameters are about the voice id: it spells that in several ways."""
-    return "voice_id" in message.lower().replace("voice id", "voice_id")
+    return _VOICE_ID.search(message) is not None
+
+
+def refuses_voice(message: str) -> bool:
+    """Whether the provider's words on invalid parameters say that there is no such voice, named by its id or not."""
+    return names_voice_id(message) or _VOICE_REFUSED.search(message) is not None

@@ -15,6 +15,12 @@ class AudioFormat:
     audio_setting: Mapping[str, str | int]
     streams: bool
 
+    @property
+    def bytes_per_second_max(self) -> int:
+        """The most that a second of audio takes: what its bit rate says, elsewhere that of 16-bit samples."""
+        bits_per_second = self.audio_setting.get("bitrate")
+        return int(self.audio_setting["sample_rate"]) * 2 if bits_per_second is None else int(bits_per_second) // 8
+
 
 def _format(content_type: str, setting: dict[str, str | int], *, streams: bool) -> AudioFormat:
     return AudioFormat(content_type, MappingProxyType({**setting, "channel": 1}), streams)

@@ -25,6 +25,7 @@ class SpeechOutcome:
         self._flow = flow
         self._calls = calls
         self._started = monotonic_seconds()
+        self._ended = False
         self._facts: dict[str, object] = {"call": path, "request_id": flow.id}
 
     def answered(self, reply: IncomingReply) -> None:
@@ -33,33 +34,44 @@ class SpeechOutcome:
 
     def audio_began(self) -> None:
         """The first audio is there."""
-        self._facts["first_audio_seconds"] = self._seconds()
+        self._facts["first_audio_seconds"] = self.seconds()
 
     def spoken(self, fields: dict[str, Any]) -> None:
         """All audio is there; `fields` are those of the answer, or of the event that closes the stream."""
         characters = usage_characters_of(fields)
         if characters is not None:
             self._facts["usage_characters"] = self._flow.facts["usage_characters"] = characters
-        _log.info("provider_called", seconds=self._seconds(), **self._facts)
+        _log.info("provider_called", **self._line())
 
     def refused(self, answer: Answer) -> GatewayError:
         """The provider says that it failed."""
         answer = as_said_of_speech(answer)
         self._flow.facts["provider_code"] = answer.code
-        self._calls.log_refusal(answer, {"seconds": self._seconds(), **self._facts})
+        self._calls.log_refusal(answer, self._line())
         return refusal_of(answer)
 
     def unusable(self, detail: str) -> GatewayError:
         """The provider says that it spoke, but `detail`."""
         self._flow.facts["upstream_failure"] = "unusable"
-        _log.warning("provider_call_failed", failure=detail, seconds=self._seconds(), **self._facts)
+        _log.warning("provider_call_failed", failure=detail, **self._line())
         return unusable()
 
     def lost(self, failure: TransportError) -> GatewayError:
         """The exchange failed."""
         self._flow.facts["upstream_failure"] = failure.kind.value
-        _log.warning("provider_call_failed", failure=str(failure), seconds=self._seconds(), **self._facts)
+        _log.warning("provider_call_failed", failure=str(failure), **self._line())
         return failure_of(failure)
 
-    def _seconds(self) -> float:
+    def cut(self) -> None:
+        """The call is over; if that is before its end, its line says so: whoever asked for it has left."""
+        if not self._ended:
+            _log.info("provider_call_cut", **self._line())
+
+    def seconds(self) -> float:
+        """How long the call has taken so far."""
         return round(monotonic_seconds() - self._started, 3)
+
+    def _line(self) -> dict[str, object]:
+        """What the last line about the call has in it."""
+        self._ended = True
+        return {"seconds": self.seconds(), **self._facts}

@@ -12,7 +12,14 @@ from types import MappingProxyType
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
-from kyma_proxy.upstreams.minimax.errors import INVALID_PARAMETERS, VOICE_ID_UNKNOWN, Fault, Meaning, names_voice_id
+from kyma_proxy.upstreams.minimax.errors import (
+    INVALID_PARAMETERS,
+    VOICE_ID_TAKEN,
+    VOICE_ID_UNKNOWN,
+    Fault,
+    Meaning,
+    refuses_voice,
+)
 from kyma_proxy.upstreams.minimax.wire import Answer
 
 RETRY_AFTER_SECONDS = 5
@@ -21,6 +28,7 @@ RETRY_AFTER_SECONDS = 5
 _Refusal = tuple[ErrorCode, str]
 # One and the same for every cause, so that nobody learns which ids exist.
 _NO_SUCH_VOICE: _Refusal = (ErrorCode.VOICE_NOT_FOUND, "There is no such voice.")
+_BAD_RECORDING: _Refusal = (ErrorCode.INVALID_REQUEST, "The speech provider does not accept the voice's recording.")
 _FAILED: _Refusal = (ErrorCode.PROVIDER_ERROR, "The speech provider failed; nothing was spoken.")
 _TOO_SLOW: _Refusal = (ErrorCode.UPSTREAM_TIMEOUT, "The speech provider did not answer in time.")
 
@@ -30,8 +38,13 @@ _BY_CODE: Mapping[int, _Refusal] = MappingProxyType(
         1026: (ErrorCode.CONTENT_POLICY, "The speech provider refuses to speak the content of `input`."),
         1027: (ErrorCode.CONTENT_POLICY, "The speech provider refuses the content of what it would have spoken."),
         1042: (ErrorCode.INVALID_REQUEST, "Over a tenth of `input` is invisible or illegal characters."),
+        1043: _BAD_RECORDING,
+        1044: _BAD_RECORDING,
         20132: _NO_SUCH_VOICE,
+        2037: _BAD_RECORDING,
+        VOICE_ID_TAKEN: (ErrorCode.VOICE_TAKEN, "The speech provider says that the voice id is taken."),
         2042: _NO_SUCH_VOICE,
+        2048: _BAD_RECORDING,
         VOICE_ID_UNKNOWN: _NO_SUCH_VOICE,
     }
 )
@@ -49,7 +62,7 @@ _FIELDS = (
 
 def as_said_of_speech(answer: Answer) -> Answer:
     """A failure with what it means here: a model that the provider does not know stands in our own configuration."""
-    about_the_model = "model" in answer.message.lower() and not names_voice_id(answer.message)
+    about_the_model = "model" in answer.message.lower() and not refuses_voice(answer.message)
     if answer.code == INVALID_PARAMETERS and about_the_model:
         return replace(answer, meaning=Meaning("the provider has no such model; see `models`", Fault.OPERATOR))
     return answer
@@ -76,13 +89,18 @@ def failure_of(failure: TransportError) -> GatewayError:
     return GatewayError(*_FAILED, should_retry=failure.kind is FailureKind.REFUSED)
 
 
+def no_such_voice() -> GatewayError:
+    """What the client is told of a voice id that names no voice, whoever found out."""
+    return GatewayError(*_NO_SUCH_VOICE)
+
+
 def unusable() -> GatewayError:
     """What the client is told of an answer that is called a success and has no whole audio in it."""
     return GatewayError(ErrorCode.PROVIDER_ERROR, "The speech provider's audio is unusable.")
 
 
 def _refused_parameter(message: str) -> _Refusal:
-    if names_voice_id(message):
+    if refuses_voice(message):
         return _NO_SUCH_VOICE
     field = next((field for word, field in _FIELDS if word in message.lower()), None)
     what = "a value of this request" if field is None else f"the value of `{field}`"

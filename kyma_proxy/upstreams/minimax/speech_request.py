@@ -5,18 +5,30 @@ The provider's body is written afresh from what is listed here; no key or value 
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS, AudioFormat
+from kyma_proxy.upstreams.minimax.speech_refusals import no_such_voice
 
 VOICE_ID_CHARS_MAX = 256
 """The provider's limit on a voice id, and how long a text may be to be looked up as one before it comes here."""
 VOICES_MIXED_MAX = 4
 WEIGHT_MAX = 100
 SPEED_MIN, SPEED_MAX = 0.5, 2.0
+CHARACTER_SECONDS_MAX = 1.0
+"""Longer than a code point takes to speak at speed 1, in any language."""
+ENVELOPE_BYTES_MAX = 1024 * 1024
+"""What a whole answer may have besides its audio."""
+WHOLE_BYTES_MAX = 512 * 1024 * 1024
+"""What no whole answer may exceed, whatever is to be spoken."""
+
+_PAUSE = re.compile(r"<#(\d{1,2}(?:\.\d+)?)#>")
+"""The provider's mark for silence, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,16 @@ class SpeechRequest:
     format: AudioFormat
     speed: float | None
     stream: bool
+
+    def answer_bytes_max(self) -> int:
+        """The longest that an answer with all of this speech can be; audio takes two bytes there for each of its own.
+
+        Generous, because the provider has charged for what is refused by it.
+        """
+        pauses = sum(float(seconds) for seconds in _PAUSE.findall(self.text))
+        seconds = len(self.text) * CHARACTER_SECONDS_MAX / (self.speed or 1.0) + pauses
+        audio_bytes = math.ceil(seconds * self.format.bytes_per_second_max)
+        return min(ENVELOPE_BYTES_MAX + 2 * audio_bytes, WHOLE_BYTES_MAX)
 
     def provider_fields(self) -> dict[str, object]:
         """The body of `POST /v1/t2a_v2`."""
@@ -64,7 +86,8 @@ def read_speech_request(document: Mapping[str, Any], models: Mapping[str, str], 
     """Read a checked JSON body. A field that is null counts as left out; fields that are not known are ignored.
 
     `models` is public name to provider's name. Raises GatewayError: NOT_A_TTS_MODEL, VOICE_REQUIRED, INPUT_TOO_LONG
-    (over `input_chars_max` code points), otherwise INVALID_REQUEST with what to change.
+    (over `input_chars_max` code points), VOICE_NOT_FOUND (an id with characters that no id has), otherwise
+    INVALID_REQUEST with what to change.
     """
     model = document.get("model")
     if not isinstance(model, str) or model not in models:
@@ -132,6 +155,8 @@ def _checked_id(place: str, voice_id: str) -> str:
     """The id, byte for byte: ids of system voices contain spaces and brackets."""
     if len(voice_id) > VOICE_ID_CHARS_MAX:
         raise _invalid(f"`{place}` has over {VOICE_ID_CHARS_MAX} characters.")
+    if not voice_id.isprintable():
+        raise no_such_voice()
     return voice_id
 
 

@@ -23,13 +23,14 @@ class SpeechStream:
     """Audio in the pieces in which the provider sends it (a ReplyStream).
 
     It ends only after the closing event. Iterating raises GatewayError when the provider reports a failure, sends what
-    cannot be read, falls silent or breaks off: the client's connection is then cut, since a clean end would make a part
-    pass for the whole.
+    cannot be read, sends no audio for `idle_seconds` or breaks off: the client's connection is then cut, since a clean
+    end would make a part pass for the whole.
     """
 
-    def __init__(self, body: ReplyBody, outcome: SpeechOutcome) -> None:
+    def __init__(self, body: ReplyBody, outcome: SpeechOutcome, idle_seconds: float) -> None:
         self._body = body
         self._outcome = outcome
+        self._idle_seconds = idle_seconds
         self._events = EventReader(EVENT_BYTES_MAX)
         self._pieces: deque[bytes] = deque()
         self._failure: GatewayError | None = None
@@ -40,11 +41,7 @@ class SpeechStream:
 
         Raises GatewayError if the provider fails, ends without any audio, or has sent none within `seconds`.
         """
-        try:
-            async with asyncio.timeout(seconds):
-                await self._fill()
-        except TimeoutError:
-            self._fail(self._outcome.lost(TransportError(FailureKind.SILENT, "no audio came in time")))
+        await self._fill_within(seconds)
         if self._pieces:
             self._outcome.audio_began()
         elif self._failure is None:
@@ -56,7 +53,7 @@ class SpeechStream:
         return self
 
     async def __anext__(self) -> bytes:
-        await self._fill()
+        await self._fill_within(self._idle_seconds)
         if self._pieces:
             return self._pieces.popleft()
         if self._failure is not None:
@@ -69,7 +66,16 @@ class SpeechStream:
             if self._closed:
                 await self._read_end()
         finally:
+            self._outcome.cut()
             await self._body.aclose()
+
+    async def _fill_within(self, seconds: float) -> None:
+        """Fill in time: comments and events without audio do not count as signs of life."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._fill()
+        except TimeoutError:
+            self._fail(self._outcome.lost(TransportError(FailureKind.SILENT, "no audio came in time")))
 
     async def _fill(self) -> None:
         """Read on until there is a piece, the end or a failure."""

@@ -27,7 +27,7 @@ class Answer:
     """For the log: the provider's words, cut to a sensible length."""
 
 
-def read_answer(status: int, body: bytes) -> Answer:
+def read_answer(status: int, body: bytes | bytearray) -> Answer:
     """Read an answer of any shape that was seen: the envelope, the other surfaces' error object, plain text, HTML.
 
     Never raises: whatever cannot be read is an error of the provider's whose outcome is unknown, unless its HTTP
@@ -74,7 +74,7 @@ def usage_characters_of(fields: dict[str, Any]) -> int | None:
     return characters if _is_int(characters) else None
 
 
-def _judge(status: int, body: bytes, fields: dict[str, Any] | None) -> Answer:
+def _judge(status: int, body: bytes | bytearray, fields: dict[str, Any] | None) -> Answer:
     if fields is None:
         return _unreadable(status, body)
     envelope = fields.get("base_resp")
@@ -93,7 +93,7 @@ def file_id_of(fields: dict[str, Any]) -> int | None:
     return file_id if _is_int(file_id) else None
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def _json_object(body: bytes | bytearray) -> dict[str, Any] | None:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -119,7 +119,7 @@ def _other_surface(status: int, error: dict[str, Any]) -> Answer:
     return Answer({}, meaning_of_status(status), None, _cut(error.get("message")) or f"HTTP {status}")
 
 
-def _unreadable(status: int, body: bytes) -> Answer:
+def _unreadable(status: int, body: bytes | bytearray) -> Answer:
     meaning = meaning_of_status(status)
     if 200 <= status < 300:
         meaning = Meaning("an answer that is not the provider's envelope", Fault.UPSTREAM)

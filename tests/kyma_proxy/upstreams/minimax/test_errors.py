@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kyma_proxy.upstreams.minimax.errors import CODES, Fault, meaning_of, meaning_of_status, names_voice_id
+from kyma_proxy.upstreams.minimax.errors import (
+    CODES,
+    Fault,
+    meaning_of,
+    meaning_of_status,
+    names_voice_id,
+    refuses_voice,
+)
 
 BY_FAULT = {
     Fault.CAPACITY: {1002, 1039, 1041, 2045},
@@ -61,3 +68,23 @@ def test_what_a_status_means_without_a_code(status: int, fault: Fault) -> None:
 )
 def test_whether_words_are_about_the_voice_id(message: str, about: bool) -> None:
     assert names_voice_id(message) is about
+
+
+@pytest.mark.parametrize(
+    ("message", "refuses"),
+    [
+        ("voice not exist", True),
+        ("VoiceId wrong", True),
+        ("voice not found for model x", True),
+        ("VOICE_ID first character", True),
+        ("method t2a-v2 not have model: x", False),
+        ("voice_setting emotion wrong", False),
+    ],
+)
+def test_words_that_refuse_a_voice(message: str, refuses: bool) -> None:
+    assert refuses_voice(message) is refuses
+
+
+def test_only_words_about_the_id_say_that_there_is_nothing_to_delete() -> None:
+    assert not names_voice_id("this voice can not be deleted")
+    assert names_voice_id("VoiceId wrong")

@@ -47,3 +47,16 @@ def test_the_media_type_is_true_to_the_bytes(name: str, content_type: str, rate_
 def test_nobody_can_change_the_table() -> None:
     with pytest.raises(TypeError):
         FORMATS["mp3"].audio_setting["format"] = "wav"  # type: ignore[index]
+
+
+def test_what_a_second_takes_at_most() -> None:
+    expected = {
+        "mp3": 16_000,
+        "mp3_22050_32": 4_000,
+        "pcm_44100": 88_200,
+        "wav": 48_000,
+        "flac": 48_000,
+        "opus": 48_000,
+    }
+    assert {name: FORMATS[name].bytes_per_second_max for name in expected} == expected
+    assert FORMATS["ulaw_8000"].bytes_per_second_max >= 8_000

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from kyma_proxy.errors import ErrorCode
 from kyma_proxy.flow import ClientLeftError
-from kyma_proxy.upstreams.minimax import speech as speech_module
+from kyma_proxy.upstreams.minimax import speech_request
 
 CALL = "/v1/t2a_v2"
 PUBLIC = "https://api.minimax.test"
@@ -123,7 +123,7 @@ async def test_a_success_that_was_to_be_streamed_and_came_whole_is_audio(speak: 
 async def test_a_whole_answer_has_a_limit(
     speak: Any, provider: Any, monkeypatch: pytest.MonkeyPatch, spoken: Any
 ) -> None:
-    monkeypatch.setattr(speech_module, "WHOLE_BYTES_MAX", 1000)
+    monkeypatch.setattr(speech_request, "WHOLE_BYTES_MAX", 1000)
     provider.answers[CALL] = {"data": {"audio": "00" * 500, "status": 2}}
     assert (await spoken.failure(speak(provider.base_url))).code is ErrorCode.PROVIDER_ERROR
 
@@ -235,8 +235,9 @@ async def test_a_client_that_leaves_before_the_audio_ends_the_call(
     server = await origin(watched.serve)
     flow = wire.flow("POST", "/v1/audio/speech")
     flow.client_connected = lambda: not watched.asked.is_set()
-    with pytest.raises(ClientLeftError):
+    with capture_logs() as logs, pytest.raises(ClientLeftError):
         await speak(server.base_url, flow, stream=stream)
+    assert [line["event"] for line in logs] == ["provider_call_cut"]
     await asyncio.wait_for(watched.cut.wait(), 1)
 
 
@@ -247,7 +248,9 @@ async def test_a_client_that_leaves_while_listening_ends_the_call_at_once(
     reply = await speak((await origin(watched.serve)).base_url, stream=True)
     assert await anext(aiter(reply.body)) == b"ID3"
     assert not watched.cut.is_set()
-    await reply.body.aclose()
+    with capture_logs() as logs:
+        await reply.body.aclose()
+    assert [(line["event"], line["first_audio_seconds"] >= 0) for line in logs] == [("provider_call_cut", True)]
     await asyncio.wait_for(watched.cut.wait(), 1)
 
 
@@ -273,6 +276,21 @@ async def test_comments_alone_do_not_keep_a_client_waiting_for_ever(
             writer.write(b": still working on it\n\n")
             await writer.drain()
             await asyncio.sleep(0.05)
+
+    server = await origin(serve)
+    assert (await spoken.failure(speak(server.base_url, stream=True))).code is ErrorCode.UPSTREAM_TIMEOUT
+
+
+async def test_head_and_first_audio_share_the_time_for_the_first_byte(
+    speak: Any, origin: Any, wire: Any, spoken: Any
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await wire.read_head(reader)
+        await asyncio.sleep(0.2)
+        writer.write(STREAM_HEAD)
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        writer.write(spoken.piece(b"ID3") + spoken.closing())
 
     server = await origin(serve)
     assert (await spoken.failure(speak(server.base_url, stream=True))).code is ErrorCode.UPSTREAM_TIMEOUT

@@ -83,3 +83,20 @@ def test_other_failures_warn(flow: Flow, outcome: SpeechOutcome) -> None:
     codes = [ErrorCode.VOICE_NOT_FOUND, ErrorCode.PROVIDER_ERROR, ErrorCode.UPSTREAM_TIMEOUT]
     assert [error.code for error in errors] == codes
     assert flow.facts == {"provider_code": 2054, "upstream_failure": "silent"}
+
+
+def test_a_call_that_is_cut_leaves_its_line_and_one_that_ended_no_second_one(outcome: SpeechOutcome) -> None:
+    with capture_logs() as logs:
+        outcome.audio_began()
+        outcome.cut()
+        outcome.cut()
+    (line,) = logs
+    assert (line["event"], line["log_level"], line["trace_id"]) == ("provider_call_cut", "info", "06a1")
+    assert 0 <= line["first_audio_seconds"] <= line["seconds"] < 5
+
+
+def test_what_has_ended_is_not_cut(outcome: SpeechOutcome) -> None:
+    with capture_logs() as logs:
+        outcome.spoken({})
+        outcome.cut()
+    assert [line["event"] for line in logs] == ["provider_called"]

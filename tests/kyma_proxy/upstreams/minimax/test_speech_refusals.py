@@ -7,7 +7,13 @@ import pytest
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.minimax.errors import CODES, Fault, meaning_of, meaning_of_status
-from kyma_proxy.upstreams.minimax.speech_refusals import as_said_of_speech, failure_of, refusal_of, unusable
+from kyma_proxy.upstreams.minimax.speech_refusals import (
+    as_said_of_speech,
+    failure_of,
+    no_such_voice,
+    refusal_of,
+    unusable,
+)
 from kyma_proxy.upstreams.minimax.wire import Answer
 
 WORDS = "quota of team-17 (59/60 used) resets at 2026-11-23T00:00:00Z"
@@ -21,27 +27,66 @@ def told(code: int, message: str = WORDS) -> GatewayError:
     return error
 
 
-EXPECTED = {
-    ErrorCode.UPSTREAM_TIMEOUT: {1001},
-    ErrorCode.RATE_LIMITED: {1002, 1039, 1041, 2045},
-    ErrorCode.CONTENT_POLICY: {1026, 1027},
-    ErrorCode.INVALID_REQUEST: {1042, 2013},
-    ErrorCode.VOICE_NOT_FOUND: {2042, 2054, 20132},
-}
+# The answers that the reference of the provider's errors asks for, row by row, except that every fault of the
+# operator's is 502 for us.
+ANSWERS = """
+1000 502 provider_error
+1001 504 upstream_timeout
+1002 429 rate_limited
+1004 502 provider_error
+1008 502 provider_error
+1013 502 provider_error
+1024 502 provider_error
+1026 400 content_policy
+1027 400 content_policy
+1033 502 provider_error
+1039 429 rate_limited
+1041 429 rate_limited
+1042 400 invalid_request
+1043 400 invalid_request
+1044 400 invalid_request
+2013 400 invalid_request
+20132 404 voice_not_found
+2037 400 invalid_request
+2038 502 provider_error
+2039 409 voice_taken
+2042 404 voice_not_found
+2045 429 rate_limited
+2048 400 invalid_request
+2049 502 provider_error
+2054 404 voice_not_found
+2056 502 provider_error
+2061 502 provider_error
+9999 502 provider_error
+"""
+EXPECTED = {int(code): (int(status), word) for code, status, word in map(str.split, ANSWERS.split("\n")[1:-1])}
 
 
-@pytest.mark.parametrize("code", [*CODES, 9999, 2201])
+@pytest.mark.parametrize("code", EXPECTED)
 def test_every_code_becomes_what_the_contract_says(code: int) -> None:
-    expected = next((error for error, codes in EXPECTED.items() if code in codes), ErrorCode.PROVIDER_ERROR)
     error = told(code)
-    assert error.code is expected
-    assert error.should_retry is (expected is ErrorCode.RATE_LIMITED)
-    assert error.headers == ({"Retry-After": "5"} if expected is ErrorCode.RATE_LIMITED else {})
+    assert (error.code.status, error.code.code) == EXPECTED[code]
+    assert error.should_retry is (error.code.status in (409, 429))
+    assert error.headers == ({"Retry-After": "5"} if error.code is ErrorCode.RATE_LIMITED else {})
+
+
+def test_every_known_code_has_its_row_and_the_taken_voice_its_word() -> None:
+    assert CODES.keys() == EXPECTED.keys() - {9999}
+    assert told(2039).code is ErrorCode.VOICE_TAKEN
 
 
 def test_every_cause_of_an_unknown_voice_looks_the_same() -> None:
     answers = [told(2054), told(2042, ""), told(20132), told(2013, "invalid params, voice id wrong")]
     answers += [told(2013, "invalid params, voice_id first character"), told(2013, "Voice_ID does not exist")]
+    more = (
+        "voice not exist",
+        "VoiceId wrong",
+        "voice not found for model x",
+        "this Voice is wrong",
+        "voices not found",
+    )
+    answers += [told(2013, f"invalid params, {message}") for message in more]
+    answers.append(no_such_voice())
     assert len({(error.code, error.message, error.should_retry) for error in answers}) == 1
 
 
@@ -53,6 +98,8 @@ def test_every_cause_of_an_unknown_voice_looks_the_same() -> None:
         ("invalid params, text too long", "`input`"),
         ("invalid params, audio_setting format", "`response_format`"),
         ("invalid params, sample_rate", "`response_format`"),
+        ("invalid params, voice_setting speed not in range", "`speed`"),
+        ("invalid params: voice_setting emotion wrong", "a value of this request"),
         ("invalid params, empty field", "a value of this request"),
         ("", "a value of this request"),
     ],

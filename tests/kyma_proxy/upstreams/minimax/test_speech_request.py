@@ -233,3 +233,27 @@ def test_nothing_that_is_not_known_goes_on(unknown: dict[str, Any]) -> None:
     assert read(**unknown) == read()
     assert read(voice_setting={"voice_id": PLAIN["voice_id"], **unknown}) == read()
     assert read(voice_id=..., voice={"id": PLAIN["voice_id"], **unknown}) == read()
+
+
+@pytest.mark.parametrize("char", ["\x00", "\n", "\x1b", "\x7f", "\u200b", "\u202e", "\ud800"])
+def test_a_voice_id_with_what_cannot_be_printed_is_no_voice(char: str) -> None:
+    for changes in (
+        {"voice_id": f"v{char}"},
+        {"voice_id": ..., "voice": {"id": char}},
+        {"voice_id": ..., "timbre_weights": [{"voice_id": f"{char}v", "weight": 1}]},
+    ):
+        assert refusal(**changes) is ErrorCode.VOICE_NOT_FOUND
+
+
+def bound(**changes: Any) -> int:
+    return read_speech_request({**PLAIN, **changes}, MODELS, 9999).answer_bytes_max()
+
+
+def test_a_whole_answer_may_be_as_long_as_the_speech_that_was_asked_for() -> None:
+    # Chinese at half the speed is about half a second a character; hexadecimal takes two bytes for each one.
+    assert bound(input="\u56db" * 5000, response_format="wav", speed=0.5) > 2 * 5000 * 0.5 * 48_000
+    assert bound(input="\u56db" * 5000, response_format="pcm_44100", speed=0.5) > 2 * 5000 * 0.5 * 88_200
+    assert bound(input="a<#99.99#>b" * 3, response_format="wav") > 2 * 3 * 99.99 * 48_000
+    assert bound(input="a", response_format="mp3_22050_32") < 2 * 1024 * 1024
+    assert bound(input="a" * 9999, response_format="pcm_44100", speed=0.5) == 512 * 1024 * 1024
+    assert bound(speed=0.5) > bound() == bound(speed=1) > bound(speed=2)

@@ -57,11 +57,22 @@ class Body:
         self.closed += 1
 
 
-def stream_of(body: Body, flow: Flow | None = None) -> SpeechStream:
+class Alive(Body):
+    """After its chunks it only says that it is alive."""
+
+    async def __anext__(self) -> bytes:
+        self.reads += 1
+        if self._chunks:
+            return await super().__anext__()
+        await asyncio.sleep(0.01)
+        return b": still there\n\n" if self.reads % 2 else b'data: {"data":{"audio":"","status":1},' + OK + b"}\n\n"
+
+
+def stream_of(body: Body, flow: Flow | None = None, idle_seconds: float = 5) -> SpeechStream:
     calls = Calls(Transport("https://api.minimax.test", UpstreamTimeouts()), Credentials(SecretStr("sk-secret")))
     outcome = SpeechOutcome(flow or make_flow(path="/v1/audio/speech"), calls, "/v1/t2a_v2")
     as_body: Any = body
-    return SpeechStream(as_body, outcome)
+    return SpeechStream(as_body, outcome, idle_seconds)
 
 
 async def play(*chunks: bytes | Exception) -> tuple[list[bytes], GatewayError | None]:
@@ -197,3 +208,12 @@ async def test_closing_a_stream_in_its_middle_reads_no_more() -> None:
     await stream.wait_for_audio(5)
     await stream.aclose()
     assert (body.reads, body.closed) == (1, 1)
+
+
+async def test_comments_and_events_without_audio_do_not_keep_a_stalled_stream_alive() -> None:
+    stream = stream_of(Alive([FIRST]), idle_seconds=0.1)
+    assert await anext(stream) == b"\x01\x02"
+    async with asyncio.timeout(2):
+        with pytest.raises(GatewayError) as caught:
+            await anext(stream)
+    assert caught.value.code is ErrorCode.UPSTREAM_TIMEOUT
