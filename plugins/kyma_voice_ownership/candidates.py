@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import string
+import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,10 +28,15 @@ _PROSE = ("input", "text")
 _DECODED_CHARS_MAX = 4096
 """A text longer than this is no spelling of an id, however often it is escaped."""
 _UNPRINTABLE = "".join(chr(code) for code in (*range(0x3001), 0xFEFF) if not chr(code).isprintable())
-_PADDING = string.whitespace + _UNPRINTABLE
+_PADDING = re.compile(f"[{re.escape(string.whitespace + _UNPRINTABLE)}]*")
 _LIKE_A_DOCUMENT = ("{", "[", '"')
-_QUOTED = re.compile(r""""([^"]{1,256})"|'([^']{1,256})'""")
+_DIVIDERS = (re.compile('"'), re.compile("'"), re.compile(r"[\[\]{},:\n]"))
+_ESCAPE = re.compile(
+    r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})|([0-7]{1,3})|(.))", re.DOTALL
+)
 _UNQUOTING_ROUNDS = 2
+_DISGUISED_CHARS_MAX = 32
+"""Visible characters behind the reserved prefix; no id made here has as many."""
 
 
 def voice_candidates(document: Mapping[str, Any], texts: Iterator[str], reserved_prefix: str) -> frozenset[str]:
@@ -59,7 +65,7 @@ def texts_of_target(raw_path: str, raw_query: str | None) -> Iterator[str]:
 
 def texts_of_form(encoded: str) -> Iterator[str]:
     """Names and values of `name=value` pairs divided by `&` or `;`, as they are and decoded in either way."""
-    for pair in re.split("[&;]", encoded):
+    for pair in dict.fromkeys(re.split("[&;]", encoded)):
         name, _, value = pair.partition("=")
         for part in dict.fromkeys((pair, name, value)):
             yield from dict.fromkeys((part, unquote(part), unquote_plus(part)))
@@ -68,7 +74,7 @@ def texts_of_form(encoded: str) -> Iterator[str]:
 class _Collector:
     def __init__(self, reserved_prefix: str) -> None:
         self.found: set[str] = set()
-        self._seen: set[str] = set()
+        self._seen: set[tuple[str, bool]] = set()
         self._reserved_prefix = reserved_prefix
         self._reserved = re.compile(re.escape(reserved_prefix) + r"[A-Za-z0-9_-]+")
 
@@ -84,31 +90,43 @@ class _Collector:
                 waiting.extend(each.values())
             elif isinstance(each, list):
                 waiting.extend(each)
-            elif isinstance(each, int):
+            elif isinstance(each, bool):
+                continue
+            elif isinstance(each, int) or (isinstance(each, float) and each.is_integer()):
                 # An id of digits alone, written as a number.
-                self._add(str(each))
+                self._add(str(int(each)))
 
-    def add_text(self, text: str, nesting: int = 0) -> None:
+    def add_text(self, text: str, nesting: int = 0, *, in_form: bool = False) -> None:
         """A text, what a forgiving reader could make of it, and what lies inside it."""
-        if text in self._seen:
+        # A text seen as a part of a form was not read as a form itself.
+        if (text, in_form) in self._seen:
             return
-        self._seen.add(text)
+        self._seen.add((text, in_form))
         self._add(text)
-        bare = text.strip(_PADDING) if len(text) <= _DECODED_CHARS_MAX else text.strip()
+        bare = _bare(text)
         self._add(bare)
         for _ in range(_UNQUOTING_ROUNDS):
-            if "%" in bare and len(bare) <= _DECODED_CHARS_MAX:
-                bare = unquote(bare).strip(_PADDING)
+            # A long text is no id, but may be a whole document.
+            if bare.startswith("%") or ("%" in bare and len(bare) <= _DECODED_CHARS_MAX):
+                bare = _bare(unquote(bare))
                 self._add(bare)
         self._add_reserved(bare)
         if bare.startswith(_LIKE_A_DOCUMENT):
             self._add_nested(bare, nesting + 1)
+        elif "{" in bare or "\\" in bare:
+            self._add_loose(bare)
+        if not in_form:
+            for each in dict.fromkeys((text, bare)):
+                for part in texts_of_form(each) if "=" in each else ():
+                    self.add_text(part, nesting, in_form=True)
 
     def _add_reserved(self, text: str) -> None:
         """Ids of ours have one spelling, so what folds into one is a disguise of it; and they show in longer texts."""
         prefix = self._reserved_prefix
-        if len(text) <= CANDIDATE_CHARS_MAX and _folded(text[: 2 * len(prefix)]).startswith(prefix):
-            self._add(_folded(text))
+        if len(text) <= CANDIDATE_CHARS_MAX:
+            visible = _visible(text)
+            if len(visible) <= len(prefix) + _DISGUISED_CHARS_MAX and _folded(visible[: len(prefix)]) == prefix:
+                self._add(_folded(visible))
         times = text.count(prefix)
         if times > CANDIDATES_MAX:
             raise _too_much("The request has too many different texts.")
@@ -116,22 +134,34 @@ class _Collector:
             self._add(found)
 
     def _add_nested(self, text: str, nesting: int) -> None:
-        """The texts of a document inside a string; where it is none, whatever stands there in quotes."""
+        """The texts of a document inside a string; where it is none, what a forgiving reader could take for them."""
         if nesting > NESTING_MAX:
             raise _too_much("Documents inside strings are nested too deeply.")
         require_few_values(text)
         try:
             # Of a key that occurs twice both values count: readers differ in which one they take.
-            value = json.loads(text, strict=False, object_pairs_hook=_flat, parse_int=str, parse_float=str)
+            value = json.loads(text, strict=False, object_pairs_hook=_flat, parse_int=str)
         except RecursionError as error:
             raise _too_much("A document inside a string is nested too deeply.") from error
         except ValueError:
-            if text.count('"') + text.count("'") > VALUES_MAX:
-                raise _too_much("A text in the request has too many quotes.") from None
-            for double, single in _QUOTED.findall(text):
-                self._add(double or single)
+            self._add_loose(text)
         else:
             self.add_all(value, nesting)
+
+    def _add_loose(self, text: str) -> None:
+        """Whatever stands between quotes and other marks, as it is written and with its escapes undone."""
+        require_few_values(text)
+        if text.count('"') + text.count("'") > VALUES_MAX:
+            raise _too_much("A text in the request has too many quotes.")
+        for _ in range(1 + _UNQUOTING_ROUNDS):
+            for divider in _DIVIDERS:
+                for part in divider.split(text):
+                    if len(part) <= _DECODED_CHARS_MAX:
+                        self._add(_bare(part).strip("\\"))
+            self._add_reserved(text)
+            text, before = _unescaped(text), text
+            if text == before:
+                break
 
     def _add(self, text: str) -> None:
         if 1 <= len(text) <= CANDIDATE_CHARS_MAX:
@@ -140,12 +170,35 @@ class _Collector:
                 raise _too_much("The request has too many different texts.")
 
 
+def _bare(text: str) -> str:
+    """Without the spaces and invisible characters around it, in a time that long padding does not stretch."""
+    rest = _PADDING.sub("", text, count=1)
+    return _PADDING.sub("", rest[::-1], count=1)[::-1]
+
+
+def _visible(text: str) -> str:
+    return "".join(each for each in text if each.isprintable() and not each.isspace())
+
+
 def _folded(text: str) -> str:
     """Without case, width, and what cannot be seen."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    if len(folded) > 2 * CANDIDATE_CHARS_MAX:
-        return ""  # one character may stand for many; no id hides in so much
-    return "".join(each for each in folded if each.isprintable() and not each.isspace())
+    return _visible(unicodedata.normalize("NFKC", text).casefold())
+
+
+def _unescaped(text: str) -> str:
+    """With the escapes of JSON, JavaScript and Python undone once."""
+    if "\\" not in text:
+        return text
+    # Two halves of a surrogate pair become the character that they stand for.
+    return _ESCAPE.sub(_escaped_character, text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _escaped_character(escape: re.Match[str]) -> str:
+    *hexadecimal, octal, other = escape.groups()
+    if other is not None:
+        return " " if other in "abfnrtv" else other.strip("\n")
+    code = int(octal, 8) if octal else int(next(filter(None, hexadecimal)), 16)
+    return chr(code) if code <= sys.maxunicode else ""
 
 
 def _flat(pairs: list[tuple[str, Any]]) -> list[Any]:

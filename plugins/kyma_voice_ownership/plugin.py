@@ -27,8 +27,8 @@ from kyma_voice_ownership.places import require_voice_shapes
 
 LOGGED_CHARS_MAX = 64
 """How much of a client's own words goes into the log."""
-OFF_LOOP_BYTES = 64 * 1024
-"""A body larger than this is read in a thread, so that others need not wait for it."""
+OFF_LOOP_BYTES = 8 * 1024
+"""A body larger than this, or packed, is read in a thread, so that others need not wait for it."""
 
 
 class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
@@ -64,19 +64,19 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
         require_utf_8(flow.headers.getall("Content-Type", []))
         packed = is_gzip(flow.headers.getall("Content-Encoding", []))
         received = b"".join([chunk async for chunk in flow.body])
-        content = unpack(received, self.config.max_body_bytes) if packed else received
-        if len(content) > OFF_LOOP_BYTES:
-            document, candidates = await asyncio.to_thread(self._read, flow, content)
+        if packed or len(received) > OFF_LOOP_BYTES:
+            document, candidates = await asyncio.to_thread(self._read, flow, received, packed)
         else:
-            document, candidates = self._read(flow, content)
+            document, candidates = self._read(flow, received, packed)
         model = _model(document)
         await self._require_allowed(flow, flow.identity.account_id, candidates)
         flow.document, flow.model, flow.body = document, model, WholeBody(received)
         flow.facts["model"] = None if model is None else model[:LOGGED_CHARS_MAX]
         return await proceed(flow)
 
-    def _read(self, flow: Flow, content: bytes) -> tuple[dict[str, Any], frozenset[str]]:
+    def _read(self, flow: Flow, received: bytes, packed: bool) -> tuple[dict[str, Any], frozenset[str]]:
         """The document in the body, and every text of the request that could be a voice id."""
+        content = unpack(received, self.config.max_body_bytes) if packed else received
         document = parse_document(content)
         require_voice_shapes(document)
         target = texts_of_target(flow.target.raw_path, flow.target.raw_query)

@@ -96,6 +96,8 @@ def meaning_of_status(status: int) -> Meaning:
         return Meaning("throttled", Fault.CAPACITY)
     if status in (401, 403):
         return Meaning("the key was refused", Fault.OPERATOR)
+    if status == 402:
+        return Meaning("the account at the provider is out of funds", Fault.OPERATOR)
     if status == 404 or 300 <= status < 400:
         return Meaning("no such path: the base URL is wrong", Fault.OPERATOR)
     return Meaning(f"HTTP {status}", Fault.CLIENT if 400 <= status < 500 else Fault.UPSTREAM)

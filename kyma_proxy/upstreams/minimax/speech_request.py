@@ -178,6 +178,8 @@ def _weighted_voice(item: object) -> WeightedVoice:
     weight = item.get("weight") if isinstance(item, Mapping) else None
     if not isinstance(voice_id, str) or not voice_id:
         raise _invalid(f"`{place}` must be a string.")
+    if isinstance(weight, float) and weight.is_integer():
+        weight = int(weight)  # JSON knows no difference between 50.0 and 50
     if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= WEIGHT_MAX:
         raise _invalid(f"`timbre_weights[].weight` must be an integer from 1 to {WEIGHT_MAX}.")
     return WeightedVoice(_checked_id(place, voice_id), weight)

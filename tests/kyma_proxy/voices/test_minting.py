@@ -17,6 +17,7 @@ from kyma_proxy.ledger.audit import audit
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import registry
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder, MintPatience
+from kyma_proxy.voices.ownership import MINTED_PREFIX
 from kyma_proxy.voices.provider import ProviderError, Recording
 
 PRICE = 2_100_000
@@ -124,6 +125,13 @@ async def test_a_mint_makes_owns_and_charges_a_voice(stage: Stage) -> None:
     assert await stage.standing() == (2 * PRICE, 0)
     assert await stage.statuses() == ["active"]
     await stage.require_exact_books()
+
+
+async def test_ids_begin_as_ownership_expects(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kyma_proxy.voices.minting.MINTED_PREFIX", f"{MINTED_PREFIX}x_")
+    await stage.mint()
+    (voice,) = await stage.database.transact(registry.list_voices)
+    assert voice.voice_id.startswith(f"{MINTED_PREFIX}x_")
 
 
 async def test_the_owner_and_the_hold_are_on_file_before_the_provider_hears_the_id(stage: Stage) -> None:

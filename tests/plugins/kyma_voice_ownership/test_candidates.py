@@ -1,6 +1,7 @@
 """Every text that could be taken for a voice id."""
 
 import json
+import unicodedata
 from typing import Any
 from urllib.parse import quote
 
@@ -76,6 +77,26 @@ def test_what_is_spoken_is_no_id(name: str) -> None:
         f'{{"voice": "{THEIRS}", "speed": NaN}}',
         f"{{'voice': '{THEIRS}',}}",
         f'  ["{THEIRS}"',
+        f'{{"x": "", "voice": "{THEIRS}",}}',
+        f'{{"x": "{"y" * 300}", "voice": "{THEIRS}",}}',
+        f'{{"x": "it\'s", "voice": "{THEIRS}",}}',
+        f'{{"voice": "\\u004e{THEIRS[1:]}",}}',
+        f"{{'voice': '\\x4e{THEIRS[1:]}'}}",
+        f"{{'voice': '\\U0000004e{THEIRS[1:]}'}}",
+        f"{{voice: '\\u{{4e}}{THEIRS[1:]}'}}",
+        f"{{'voice': '\\116{THEIRS[1:]}'}}",
+        f"{{voice: {THEIRS}}}",
+        f'{{"voice": "{THEIRS}\\n",}}',
+        f'{{"x": "{{\\"voice\\": \\"{THEIRS}\\",}}",}}',
+        f'/**/{{"voice": "{THEIRS}"}}',
+        "\ufeff" + json.dumps({"x": "y" * 5000, "voice": THEIRS}),
+        "\u200b " + json.dumps({"x": "y" * 5000, "voice": THEIRS}) + "\0",
+        quote(json.dumps({"x": "y" * 5000, "voice": THEIRS})),
+        quote(quote(json.dumps({"x": "y" * 5000, "voice": THEIRS}))),
+        f"a=1&voice_id={THEIRS}",
+        f"a=1&voice_id={quote(THEIRS)}",
+        f"voice_id={THEIRS.replace(' ', '+')};a=1",
+        quote(f"a=1&voice_id={THEIRS}"),
     ],
 )
 def test_what_a_forgiving_reader_makes_of_a_text_counts(spelling: str) -> None:
@@ -93,6 +114,9 @@ def test_what_a_forgiving_reader_makes_of_a_text_counts(spelling: str) -> None:
         f"voices/{OURS}?x",
         " " * 1000 + OURS,
         f"&voice_id={OURS}&",
+        "\u200b".join(OURS[:16]) + OURS[16:],
+        f'{{"voice": "\\u006b{OURS[1:]}",}}',
+        f"x: \\x6b{OURS[1:]}",
     ],
 )
 def test_a_disguise_of_an_id_of_ours_is_seen_through(spelling: str) -> None:
@@ -104,7 +128,37 @@ def test_the_text_itself_is_always_a_candidate_as_it_stands() -> None:
 
 
 def test_a_number_is_the_text_of_its_digits() -> None:
-    assert "12345678" in candidates({"speaker": 12345678})
+    for number in (12345678, 12345678.0, 1.2345678e7):
+        assert "12345678" in candidates({"speaker": number})
+        assert "12345678" in candidates({"x": json.dumps({"speaker": number})})
+
+
+def test_what_is_no_number_has_no_digits() -> None:
+    assert candidates({"x": [True, False, None, 0.5]}) == {"x"}
+    assert candidates({"x": '{"y": [true, null, 1e999, NaN]}'}) == {"x", "y", '{"y": [true, null, 1e999, NaN]}'}
+
+
+def test_escapes_outside_unicode_and_halves_of_characters_are_read_without_a_crash() -> None:
+    assert "\U0001f600" in candidates({"x": r'{"voice": "\ud83d\ude00",}'})
+    assert OURS in candidates({"x": rf'{{"x": "\ud83d", "y": "\u{{ffffff}}", "voice": "{OURS}",}}'})
+
+
+def test_a_part_of_a_form_is_read_in_full_where_it_stands_alone() -> None:
+    form = f"a=1&voice_id={THEIRS}"
+    assert THEIRS in candidates({"x": [form, f"z={quote(form, safe='')}"]})
+
+
+def test_only_what_could_be_an_id_of_ours_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    folded: list[str] = []
+    normalize = unicodedata.normalize
+
+    def record(form: Any, text: str) -> str:
+        folded.append(text)
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", record)
+    assert OURS in candidates({"x": ["kyma_" + "\ufdfa" * 80, OURS.upper(), "\ufdfa" * 80]})
+    assert max(map(len, folded)) <= len(OURS)
 
 
 def test_longer_texts_cannot_be_ids() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from multidict import CIMultiDict
 from kyma_proxy.api import ErrorCode, Flow, GatewayError, Identity, Reply, WholeBody
 from kyma_proxy.testing.flows import BytesBody, make_flow
 from kyma_proxy.testing.services import OwnershipInMemory, make_services
+from kyma_voice_ownership import plugin as plugin_module
 from kyma_voice_ownership.config import VoiceOwnershipConfig
 from kyma_voice_ownership.plugin import OFF_LOOP_BYTES, VoiceOwnership
 
@@ -187,6 +190,26 @@ async def test_a_large_body_is_read_as_strictly_as_a_small_one() -> None:
     assert (await passed(speech({"voice": OWN, "input": large}))).document == {"voice": OWN, "input": large}
     assert (await refusal(speech({"voice": THEIRS, "input": large}))).code is ErrorCode.VOICE_NOT_OWNED
     assert (await refusal(speech({"voice": 1, "input": large}))).code is ErrorCode.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("packed", [True, False])
+async def test_packed_and_large_bodies_are_read_off_the_loop(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+
+    def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            threads.add(threading.get_ident())
+            return function(*args)
+
+        return call
+
+    for name in ("unpack", "parse_document", "voice_candidates"):
+        monkeypatch.setattr(f"kyma_voice_ownership.plugin.{name}", recorded(getattr(plugin_module, name)))
+    raw = json.dumps({"voice": OWN, "input": "x" * (10 if packed else 9000)}).encode()
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    await passed(speech(gzip.compress(raw) if packed else raw, headers))
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_books_that_are_away_are_503() -> None:

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from e2e_kit.speech_wire import AT_MINIMAX, FORWARDED, JSON, Names, body_of, post
 
-Attempts = Iterator[tuple[str, bytes]]
-"""A name for each attempt, and its bytes."""
+Attempts = Iterator[tuple[str, bytes, int | None]]
+"""A name for each attempt, its bytes, and the status it is refused with; None: there is nothing to answer."""
 
 
 def _holders(voice: str, own: str) -> dict[str, dict[str, Any]]:
@@ -58,23 +58,26 @@ def places(names: Names) -> Attempts:
     for model in (FORWARDED, AT_MINIMAX):
         for voice in (names.minted, names.adopted):
             for place, fields in _holders(voice, names.own).items():
-                yield f"{place}, {voice}, {model}", post(names, body_of(**{"model": model, **fields}), JSON)
+                yield f"{place}, {voice}, {model}", post(names, body_of(**{"model": model, **fields}), JSON), 403
     for state, voice in (("revoked", names.revoked), ("pending", names.pending)):
-        for model in (FORWARDED, AT_MINIMAX, "", "unheard-of", None):
-            yield f"{state} with {model!r}", post(names, body_of(model=model, voice=voice), JSON)
+        for any_model in (FORWARDED, AT_MINIMAX, "", "unheard-of", None):
+            yield f"{state} with {any_model!r}", post(names, body_of(model=any_model, voice=voice), JSON), 403
     for odd in (1, ["minimax-speech-hd"], {"id": AT_MINIMAX}, True):
-        yield f"model {odd!r}", post(names, body_of(model=odd, voice=names.minted), JSON)
-    for odd in (1, 1.5, True, [names.minted], [], {"id": 1}):
-        yield f"voice {odd!r}", post(names, body_of(voice=odd), JSON)
-    yield "the digits of an id as a number", post(names, body_of(voice_id=int("12345678")), JSON)
+        yield f"model {odd!r}", post(names, body_of(model=odd, voice=names.minted), JSON), 400
+    for odd_voice in (1, 1.5, True, [names.minted], [], {"id": 1}):
+        yield f"voice {odd_voice!r}", post(names, body_of(voice=odd_voice), JSON), 400
+    yield "the digits of an id as a number", post(names, body_of(voice_id=12345678), JSON), 400
+    for number in ("12345678", "12345678.0", "1.2345678e7"):
+        for written in (f'{{"speaker":{number}}}', json.dumps({"metadata": f'{{"voice":{number}}}'})):
+            yield f"digits in {written}", post(names, written.encode(), JSON), 403
 
 
 def spellings(names: Names) -> Attempts:
     """A foreign voice, not quite written as it is."""
     voice, ours = names.adopted, names.minted
     escaped = "".join(f"\\u{ord(each):04x}" for each in ours)
-    yield "escapes in the value", post(names, f'{{"voice":"{escaped}"}}'.encode(), JSON)
-    yield "escapes in the key", post(names, f'{{"\\u0076oice_id":"{ours}"}}'.encode(), JSON)
+    yield "escapes in the value", post(names, f'{{"voice":"{escaped}"}}'.encode(), JSON), 403
+    yield "escapes in the key", post(names, f'{{"\\u0076oice_id":"{ours}"}}'.encode(), JSON), 403
     spelled = {
         "spaces around": f"  {voice} ",
         "a line end": f"{voice}\n",
@@ -95,7 +98,34 @@ def spellings(names: Names) -> Attempts:
     }
     for how, text in spelled.items():
         for key in ("voice", "metadata"):
-            yield f"{how} in {key}", post(names, body_of(**{key: text}), JSON)
+            yield f"{how} in {key}", post(names, body_of(**{key: text}), JSON), 403
+    for how, text in _nested_spellings(names).items():
+        yield f"{how} in metadata", post(names, body_of(metadata=text), JSON), 403
+
+
+def _nested_spellings(names: Names) -> dict[str, str]:
+    """Documents and forms that are not quite what they should be, and yet somebody reads them."""
+    voice = names.adopted
+    escaped = "\\u006b" + names.minted[1:]
+    long = json.dumps({"x": "y" * 5000, "voice_id": voice})
+    return {
+        "an escape and a trailing comma": f'{{"voice_id":"{escaped}",}}',
+        "a Python literal": f"{{'voice_id': '\\x6b{names.minted[1:]}'}}",
+        "a JavaScript literal": f"{{voice_id: '\\u{{4e}}{voice[1:]}'}}",
+        "a comment before it": f'/*x*/{{"voice_id":"{escaped}"}}',
+        "an empty string before it": f'{{"x":"","voice_id":"{voice}",}}',
+        "a long string before it": f'{{"x":"{"y" * 300}","voice_id":"{voice}",}}',
+        "an apostrophe before it": f'{{"x":"it\'s","voice_id":"{voice}",}}',
+        "loose in loose": f'{{"metadata":"{{\\"voice_id\\":\\"{voice}\\",}}",}}',
+        "long behind a byte order mark": "\ufeff" + long,
+        "long behind zero width": "\u200b" + long,
+        "long in percent": quote(long),
+        "long in percent twice": quote(quote(long)),
+        "a form": f"a=1&voice_id={voice}",
+        "a form in percent": f"a=1&voice_id={quote(voice)}",
+        "a form with plus": f"a=1&voice_id={voice.replace(' ', '+')}",
+        "a form, all in percent": quote(f"a=1&voice_id={voice}"),
+    }
 
 
 def syntax(names: Names) -> Attempts:
@@ -147,6 +177,6 @@ def syntax(names: Names) -> Attempts:
         "XML": f"<speech><voice>{ours}</voice></speech>".encode(),
     }
     for how, content in broken.items():
-        yield how, post(names, content, JSON)
-    yield "too large", post(names, body_of(voice=ours, input="x" * 1_100_000), JSON)
-    yield "too large, own voice", post(names, body_of(voice=own, input="x" * 1_100_000), JSON)
+        yield how, post(names, content, JSON), 400
+    yield "too large", post(names, body_of(voice=ours, input="x" * 1_100_000), JSON), 413
+    yield "too large, own voice", post(names, body_of(voice=own, input="x" * 1_100_000), JSON), 413

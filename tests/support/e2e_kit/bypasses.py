@@ -16,10 +16,12 @@ class Attempt:
 
     name: str
     wire: bytes
+    status: int | None
+    """What it is refused with; None: the gateway still waits for more."""
 
 
 def attempts(names: Names) -> Iterator[Attempt]:
     """The whole corpus."""
     for kind in (places, spellings, syntax, codings, targets, framing, credentials):
-        for name, wire in kind(names):
-            yield Attempt(f"{kind.__name__}: {name}", wire)
+        for name, wire, status in kind(names):
+            yield Attempt(f"{kind.__name__}: {name}", wire, status)

@@ -43,6 +43,7 @@ def test_an_unlisted_code_leaves_the_outcome_open() -> None:
         (302, Fault.OPERATOR),
         (400, Fault.CLIENT),
         (401, Fault.OPERATOR),
+        (402, Fault.OPERATOR),
         (403, Fault.OPERATOR),
         (404, Fault.OPERATOR),
         (413, Fault.CLIENT),

@@ -89,7 +89,7 @@ async def test_a_request_that_cannot_be_honoured_reaches_nobody(speak: Any, prov
     [
         (b"404 Not Found", b"text/plain", b"404 page not found", ErrorCode.PROVIDER_ERROR, True),
         (b"401 Unauthorized", b"application/json", b"{}", ErrorCode.PROVIDER_ERROR, True),
-        (b"402 Payment Required", b"application/json", b"{}", ErrorCode.PROVIDER_ERROR, False),
+        (b"402 Payment Required", b"application/json", b"{}", ErrorCode.PROVIDER_ERROR, True),
         (b"429 Too Many", b"application/json", b'{"type":"error","error":{}}', ErrorCode.RATE_LIMITED, False),
         (b"502 Bad Gateway", b"text/html", b"<html>", ErrorCode.PROVIDER_ERROR, False),
         (b"502 Bad Gateway", b"text/event-stream", b"data: {}\n\n", ErrorCode.PROVIDER_ERROR, False),

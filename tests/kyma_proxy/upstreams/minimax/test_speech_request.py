@@ -134,7 +134,7 @@ def test_voices_that_are_ambiguous_or_no_voices(voice: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["timbre_weights", "timber_weights"])
 def test_voices_can_be_mixed(name: str) -> None:
-    mix = [{"voice_id": f"v{weight}", "weight": weight} for weight in (1, 50, 99, 100)]
+    mix = [{"voice_id": f"v{weight}", "weight": weight} for weight in (1, 50.0, 99, 100)]
     fields = read(**{"voice_id": ..., name: mix, "voice_setting": {"voice_id": ""}})
     assert fields["timbre_weights"] == mix
     assert fields["voice_setting"] == {"voice_id": ""}
