@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from clone_cost import command, memory_mib, serve
+from clone_cost import Stage, command, memory_mib, serve
 
 from kyma_proxy.database.access import open_database
 from kyma_proxy.database.pool import Database
@@ -56,14 +56,9 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A running gateway, whom to charge, the provider behind it, and a look into the database."""
+class SpeechStage(Stage):
+    """The same, with a look into the database."""
 
-    http: aiohttp.ClientSession
-    pid: int
-    url: str
-    api_key: str
-    minimax: MiniMaxSimulator
     database: Database
 
     def through(self) -> Any:
@@ -87,7 +82,7 @@ class Stage:
         return self.http.post(f"{self.minimax.base_url}{T2A}", json=fields, headers=headers)
 
 
-async def first_byte_through(stage: Stage) -> float:
+async def first_byte_through(stage: SpeechStage) -> float:
     """Seconds until the first audio came through the gateway."""
     started = time.perf_counter()
     async with stage.through() as answer:
@@ -98,7 +93,7 @@ async def first_byte_through(stage: Stage) -> float:
     return seconds
 
 
-async def first_byte_directly(stage: Stage) -> float:
+async def first_byte_directly(stage: SpeechStage) -> float:
     """Seconds until the first audio came from the provider itself, taken out of its event."""
     started = time.perf_counter()
     async with stage.direct() as answer:
@@ -110,7 +105,7 @@ async def first_byte_directly(stage: Stage) -> float:
     return seconds
 
 
-async def time_to_first_byte(stage: Stage, pairs: int) -> None:
+async def time_to_first_byte(stage: SpeechStage, pairs: int) -> None:
     """Print what the gateway adds."""
     through, direct = [], []
     for _ in range(pairs):
@@ -124,7 +119,7 @@ async def time_to_first_byte(stage: Stage, pairs: int) -> None:
     )
 
 
-async def round_trips(stage: Stage) -> None:
+async def round_trips(stage: SpeechStage) -> None:
     """Print how many of the gateway's lines to the database were used while it spoke with everything cached."""
     await first_byte_through(stage)
     before = await stage.database.fetch(ASKED_BACKENDS)
@@ -137,7 +132,7 @@ async def round_trips(stage: Stage) -> None:
     print(f"database                  {len(asked):6d} lines of the pool used by {speeches} speeches (aim: 0)")
 
 
-async def memory_of_streams(stage: Stage, streams: int) -> None:
+async def memory_of_streams(stage: SpeechStage, streams: int) -> None:
     """Print what an open stream costs the gateway."""
     stage.minimax.inject(Fault(path=T2A, chunk_stall_seconds=60, times=None))
     before_mib = memory_mib(stage.pid, "VmRSS")
@@ -163,7 +158,7 @@ async def measure(folder: Path, pairs: int, streams: int) -> None:
                 open_database(load_database_settings(config)) as (database, _),
                 aiohttp.ClientSession(connector=connector) as http,
             ):
-                stage = Stage(http, gateway.pid, url, account["api_key"], minimax, database)
+                stage = SpeechStage(http, gateway.pid, url, account["api_key"], minimax, database)
                 await time_to_first_byte(stage, pairs)
                 await round_trips(stage)
                 await memory_of_streams(stage, streams)

@@ -28,7 +28,7 @@ from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.registry import build_upstream
 from kyma_proxy.voices.minting import Minting
-from kyma_proxy.voices.ownership import VoiceOwnership
+from kyma_proxy.voices.ownership import OwnershipBook
 from kyma_proxy.voices.provider import VoiceProvider
 
 _log = structlog.get_logger("kyma_proxy.app")
@@ -111,7 +111,7 @@ class Application:
     async def _start_plugins(self, stack: AsyncExitStack, database: Database, target: DatabaseTarget) -> None:
         feed = ChangeFeed(target, self.tasks)
         keys = KeyDirectory(database, feed)
-        ownership = VoiceOwnership(database, feed)
+        ownership = OwnershipBook(database, feed)
         self.tasks.spawn(ownership.keep_warm(), name="keep ownership warm")
         stack.push_async_callback(feed.stop)
         await feed.start()

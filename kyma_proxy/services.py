@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minting
-from kyma_proxy.voices.ownership import VoiceOwnership
+from kyma_proxy.voices.ownership import OwnershipBook
 from kyma_proxy.voices.provider import VoiceProvider
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class Services:
 
     keys: KeyDirectory
     minting: Minting
-    ownership: VoiceOwnership
+    ownership: OwnershipBook
     voice_providers: Mapping[str, VoiceProvider]
     tasks: Tasks
 

@@ -12,7 +12,7 @@ from kyma_proxy.flow import Identity, Reply
 from kyma_proxy.services import Services
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
-from kyma_proxy.voices.ownership import VoiceOwnership
+from kyma_proxy.voices.ownership import OwnershipBook
 from kyma_proxy.voices.provider import ProviderError, VoiceProvider
 
 
@@ -91,7 +91,7 @@ def make_services(
     return Services(
         keys=cast(KeyDirectory, keys or KeysInMemory({})),
         minting=cast(Minting, minting or MintingWithoutBooks()),
-        ownership=cast(VoiceOwnership, ownership or OwnershipInMemory({})),
+        ownership=cast(OwnershipBook, ownership or OwnershipInMemory({})),
         voice_providers=MappingProxyType(dict(voice_providers or {})),
         tasks=Tasks(),
     )

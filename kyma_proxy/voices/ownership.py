@@ -39,7 +39,7 @@ class _Standing:
 _UNLISTED: Final = _Standing(None)
 
 
-class VoiceOwnership:
+class OwnershipBook:
     """Tells which voices an account may not use.
 
     Only two answers are remembered, and only while the change feed is connected: the owner of an active voice, for
@@ -69,7 +69,7 @@ class VoiceOwnership:
         feed.subscribe(VOICES_CHANNEL, self._evict, self._clear)
 
     def __repr__(self) -> str:
-        return f"VoiceOwnership({len(self._owned)} owned and {len(self._unlisted)} unlisted ids cached)"
+        return f"OwnershipBook({len(self._owned)} owned and {len(self._unlisted)} unlisted ids cached)"
 
     async def forbidden(
         self, account_id: str, candidates: Collection[str], *, listed_only: str | None = None

@@ -16,14 +16,14 @@ from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import ownership, registry
-from kyma_proxy.voices.ownership import UNLISTED_SECONDS, VoiceOwnership
+from kyma_proxy.voices.ownership import UNLISTED_SECONDS, OwnershipBook
 from kyma_proxy.voices.registry import NewVoice, VoiceHome
 
 OWN = "kyma_00000000000000aa"
 ADOPTED = "Narrator (deep)"
 ORIGIN = VoiceHome("minimax", "default")
 
-MakeOwnership = Callable[..., Awaitable[VoiceOwnership]]
+MakeOwnership = Callable[..., Awaitable[OwnershipBook]]
 
 
 class Asked:
@@ -65,10 +65,10 @@ async def make_ownership() -> AsyncIterator[MakeOwnership]:
     """One process's view: with a change feed of its own, which listens when this returns."""
     async with AsyncExitStack() as stack:
 
-        async def make(database: Database, target: DatabaseTarget, **limits: Any) -> VoiceOwnership:
+        async def make(database: Database, target: DatabaseTarget, **limits: Any) -> OwnershipBook:
             tasks = Tasks()
             feed = ChangeFeed(target, tasks)
-            made = VoiceOwnership(database, feed, **limits)
+            made = OwnershipBook(database, feed, **limits)
             stack.push_async_callback(tasks.close)
             stack.push_async_callback(feed.stop)
             await feed.start()
@@ -79,7 +79,7 @@ async def make_ownership() -> AsyncIterator[MakeOwnership]:
 
 
 @pytest.fixture
-async def view(make_ownership: MakeOwnership, database: Database, database_target: DatabaseTarget) -> VoiceOwnership:
+async def view(make_ownership: MakeOwnership, database: Database, database_target: DatabaseTarget) -> OwnershipBook:
     return await make_ownership(database, database_target)
 
 
@@ -93,14 +93,14 @@ async def revoke(database: Database, voice_id: str) -> None:
     await database.transact(lambda connection: registry.revoke(connection, voice_id))
 
 
-async def until_forbidden(view: VoiceOwnership, account_id: str, voice_id: str, seconds: float = 2) -> None:
+async def until_forbidden(view: OwnershipBook, account_id: str, voice_id: str, seconds: float = 2) -> None:
     async with asyncio.timeout(seconds):
         while not await view.forbidden(account_id, [voice_id]):
             await asyncio.sleep(0.01)
 
 
 async def test_active_and_owned_or_not_on_file_is_allowed_and_nothing_else(
-    view: VoiceOwnership, database: Database, ada: str, bob: str
+    view: OwnershipBook, database: Database, ada: str, bob: str
 ) -> None:
     await adopt(database, OWN, ada)
     await adopt(database, ADOPTED, bob)
@@ -112,7 +112,7 @@ async def test_active_and_owned_or_not_on_file_is_allowed_and_nothing_else(
 
 @pytest.mark.parametrize("status", ["pending", "failed", "revoked"])
 async def test_a_voice_that_is_not_active_is_nobodys_and_never_cached(
-    view: VoiceOwnership, database: Database, asked: Asked, ada: str, status: str
+    view: OwnershipBook, database: Database, asked: Asked, ada: str, status: str
 ) -> None:
     voice = NewVoice("anything", ada, None, "clone", ORIGIN)
     await database.transact(lambda connection: registry.add_pending(connection, voice))
@@ -126,20 +126,20 @@ async def test_a_voice_that_is_not_active_is_nobodys_and_never_cached(
         assert asked.times == times
 
 
-async def test_ids_are_compared_exactly(view: VoiceOwnership, database: Database, ada: str, bob: str) -> None:
+async def test_ids_are_compared_exactly(view: OwnershipBook, database: Database, ada: str, bob: str) -> None:
     await adopt(database, ADOPTED, bob)
     near = [ADOPTED.upper(), f" {ADOPTED}", f"{ADOPTED} ", ADOPTED[:-1], "Narrator\u00a0(deep)"]
     assert await view.forbidden(ada, [*near, ADOPTED]) == {ADOPTED}
 
 
-async def test_what_no_id_can_be_is_not_asked_about(view: VoiceOwnership, asked: Asked, ada: str) -> None:
+async def test_what_no_id_can_be_is_not_asked_about(view: OwnershipBook, asked: Asked, ada: str) -> None:
     assert not await view.forbidden(ada, ["", "x" * 257, "a\0b", "\ud800", "kyma_\udfff"])
     assert asked.times == 0
     assert not await view.forbidden(ada, ["\x7f", "\u200b", "\U0001f600" * 256])
     assert asked.times == 1
 
 
-async def test_unlisted_ids_with_a_prefix_can_be_denied(view: VoiceOwnership, database: Database, ada: str) -> None:
+async def test_unlisted_ids_with_a_prefix_can_be_denied(view: OwnershipBook, database: Database, ada: str) -> None:
     await adopt(database, OWN, ada)
     for _ in range(2):
         asked = [OWN, "kyma_ffff", "alloy"]
@@ -148,7 +148,7 @@ async def test_unlisted_ids_with_a_prefix_can_be_denied(view: VoiceOwnership, da
 
 
 async def test_all_that_is_not_cached_costs_one_round_trip_and_the_rest_none(
-    view: VoiceOwnership, database: Database, asked: Asked, ada: str
+    view: OwnershipBook, database: Database, asked: Asked, ada: str
 ) -> None:
     await adopt(database, OWN, ada)
     assert not await view.forbidden(ada, [OWN, "alloy", "mp3", "minimax-speech-hd"])
@@ -161,7 +161,7 @@ async def test_all_that_is_not_cached_costs_one_round_trip_and_the_rest_none(
 
 
 async def test_that_an_id_of_ours_is_not_on_file_is_never_cached(
-    view: VoiceOwnership, database: Database, asked: Asked, ada: str, bob: str
+    view: OwnershipBook, database: Database, asked: Asked, ada: str, bob: str
 ) -> None:
     assert not await view.forbidden(ada, [OWN])
     voice = NewVoice(OWN, bob, None, "clone", ORIGIN)
@@ -171,7 +171,7 @@ async def test_that_an_id_of_ours_is_not_on_file_is_never_cached(
 
 
 async def test_that_another_id_is_not_on_file_is_believed_for_two_seconds(
-    view: VoiceOwnership, asked: Asked, ada: str, monkeypatch: pytest.MonkeyPatch
+    view: OwnershipBook, asked: Asked, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await view.forbidden(ada, ["alloy"])
     now = monotonic_seconds()
@@ -184,7 +184,7 @@ async def test_that_another_id_is_not_on_file_is_believed_for_two_seconds(
 
 
 async def test_an_answer_is_as_old_as_its_question(
-    view: VoiceOwnership, asked: Asked, ada: str, monkeypatch: pytest.MonkeyPatch
+    view: OwnershipBook, asked: Asked, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = monotonic_seconds() + UNLISTED_SECONDS + 5
 
@@ -198,7 +198,7 @@ async def test_an_answer_is_as_old_as_its_question(
 
 
 async def test_a_revocation_is_heard_by_every_process_within_two_seconds(
-    view: VoiceOwnership, make_ownership: MakeOwnership, database: Database, database_target: DatabaseTarget, ada: str
+    view: OwnershipBook, make_ownership: MakeOwnership, database: Database, database_target: DatabaseTarget, ada: str
 ) -> None:
     elsewhere = Database(database_target)
     await elsewhere.start()
@@ -213,14 +213,14 @@ async def test_a_revocation_is_heard_by_every_process_within_two_seconds(
 
 
 async def test_an_adoption_is_heard_by_every_process_at_once(
-    view: VoiceOwnership, database: Database, ada: str, bob: str
+    view: OwnershipBook, database: Database, ada: str, bob: str
 ) -> None:
     assert not await view.forbidden(ada, [ADOPTED])
     await adopt(database, ADOPTED, bob)
     await until_forbidden(view, ada, ADOPTED, UNLISTED_SECONDS / 4)
 
 
-async def test_a_deleted_voice_is_forgotten(view: VoiceOwnership, database: Database, ada: str, bob: str) -> None:
+async def test_a_deleted_voice_is_forgotten(view: OwnershipBook, database: Database, ada: str, bob: str) -> None:
     await adopt(database, ADOPTED, bob)
     assert await view.forbidden(ada, [ADOPTED])
     await database.execute("DELETE FROM voices")
@@ -252,7 +252,7 @@ async def test_a_mint_is_not_announced(database: Database, database_target: Data
 
 @pytest.mark.parametrize("change", ["revocation", "adoption"])
 async def test_a_look_up_that_overlaps_a_change_does_not_bring_the_past_back(
-    view: VoiceOwnership, database: Database, asked: Asked, ada: str, bob: str, change: str
+    view: OwnershipBook, database: Database, asked: Asked, ada: str, bob: str, change: str
 ) -> None:
     if change == "revocation":
         await adopt(database, OWN, ada)
@@ -291,9 +291,7 @@ async def test_a_revocation_behind_a_half_open_feed_counts_within_two_seconds(
     await until_forbidden(view, ada, OWN)
 
 
-async def test_a_database_that_is_away_is_never_a_permission(
-    view: VoiceOwnership, database: Database, ada: str
-) -> None:
+async def test_a_database_that_is_away_is_never_a_permission(view: OwnershipBook, database: Database, ada: str) -> None:
     await database.stop()
     with pytest.raises(DatabaseUnavailableError):
         await view.forbidden(ada, ["alloy"])
@@ -307,14 +305,14 @@ async def test_both_memories_are_bounded_and_keep_apart(
         await adopt(database, voice_id, ada)
     await view.forbidden(ada, ["a"])
     await view.forbidden(ada, ["b", "c", *map(str, range(10))])
-    assert repr(view) == "VoiceOwnership(2 owned and 3 unlisted ids cached)"
+    assert repr(view) == "OwnershipBook(2 owned and 3 unlisted ids cached)"
     times = asked.times
     await view.forbidden(ada, ["b", "c"])
     assert asked.times == times
 
 
 async def test_an_owner_is_asked_about_again_after_a_while(
-    view: VoiceOwnership, database: Database, asked: Asked, ada: str, monkeypatch: pytest.MonkeyPatch
+    view: OwnershipBook, database: Database, asked: Asked, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await adopt(database, OWN, ada)
     await view.forbidden(ada, [OWN])
@@ -325,7 +323,7 @@ async def test_an_owner_is_asked_about_again_after_a_while(
 
 
 async def test_what_is_asked_about_often_is_answered_without_asking_the_database(
-    view: VoiceOwnership, database: Database, asked: Asked, ada: str, bob: str
+    view: OwnershipBook, database: Database, asked: Asked, ada: str, bob: str
 ) -> None:
     tasks = Tasks()
     await view.forbidden(ada, ["alloy", "once"])
@@ -345,9 +343,7 @@ async def test_what_is_asked_about_often_is_answered_without_asking_the_database
     await tasks.close()
 
 
-async def test_keeping_warm_outlives_a_database_that_is_away(
-    view: VoiceOwnership, database: Database, ada: str
-) -> None:
+async def test_keeping_warm_outlives_a_database_that_is_away(view: OwnershipBook, database: Database, ada: str) -> None:
     tasks = Tasks()
     for _ in range(2):
         await view.forbidden(ada, ["alloy"])
