@@ -50,9 +50,9 @@ TEXT = "Mind the gap between the train and the platform, please."
 ASKED_BACKENDS = """
 SELECT pid, query_start FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
-  AND query <> 'SELECT 1'
+  AND query <> 'SELECT 1' AND query NOT LIKE '/* keep warm */%'
 """
-"""Who was asked what and when; `SELECT 1` is the change feed asking whether its line still stands."""
+"""Who was asked what and when, without what no request waits for: the feed's ping, and keeping answers warm."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ async def round_trips(stage: SpeechStage) -> None:
     await first_byte_through(stage)
     before = await stage.database.fetch(ASKED_BACKENDS)
     started, speeches = time.perf_counter(), 0
-    # What is not on file may be remembered for two seconds: stay within.
-    while time.perf_counter() - started < 1:
+    # Longer than the two seconds for which "not on file" is believed: what is kept warm has to hold.
+    while time.perf_counter() - started < 5:
         await first_byte_through(stage)
         speeches += 1
     asked = set(map(tuple, await stage.database.fetch(ASKED_BACKENDS))) - set(map(tuple, before))
