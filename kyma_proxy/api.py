@@ -17,11 +17,13 @@ from kyma_proxy.plugin import (
     VoiceProviderName,
 )
 from kyma_proxy.services import Services
+from kyma_proxy.voices.attempts import Attempt, Repetition, fingerprint_of, read_repetition
 from kyma_proxy.voices.minting import Minted, MintOrder
 from kyma_proxy.voices.provider import ProviderError, Recording, VoiceProvider
 
 __all__ = [
     "WHEREVER_NEEDED",
+    "Attempt",
     "BodyUse",
     "ClientLeftError",
     "Endpoint",
@@ -37,6 +39,7 @@ __all__ = [
     "Proceed",
     "ProviderError",
     "Recording",
+    "Repetition",
     "Reply",
     "ReplyStream",
     "RequestBody",
@@ -47,7 +50,9 @@ __all__ = [
     "VoiceProvider",
     "VoiceProviderName",
     "WholeBody",
+    "fingerprint_of",
     "format_usd",
     "monotonic_seconds",
+    "read_repetition",
     "usd_number",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +16,9 @@ from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.database.access import open_database
 from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.pool import Database, DatabaseTarget
+from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
+from kyma_proxy.ledger.holds import open_holds
+from kyma_proxy.observe.books import BooksMetrics
 from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.requests import RequestObserver
 from kyma_proxy.pipeline.gateway import Gateway
@@ -25,22 +30,42 @@ from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.services import Services
 from kyma_proxy.settings import ServerSettings, Settings
 from kyma_proxy.tasks import Tasks
+from kyma_proxy.upkeep import Upkeep
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.registry import build_upstream
-from kyma_proxy.voices.minting import Minting
+from kyma_proxy.voices import claims
+from kyma_proxy.voices.cleanups import ProviderCleanups
+from kyma_proxy.voices.leases import LEASE_SECONDS, Leases
+from kyma_proxy.voices.minting import Minting, MintParts, MintPatience
 from kyma_proxy.voices.ownership import OwnershipBook
 from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.reconciler import Reconciler
+from kyma_proxy.voices.running import RunningMints
 
 _log = structlog.get_logger("kyma_proxy.app")
 _UNDO_SECONDS = 5
+_RECONCILE_SECONDS = 5.0
+_MEASURE_SECONDS = 5.0
+_PRUNE_SECONDS = 60.0
+_SWEEP_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What tests set otherwise than production: faults at named steps, shorter waits."""
+
+    handler_cancellation: bool = False
+    failpoints: Failpoints = NO_FAILPOINTS
+    lease_seconds: float = LEASE_SECONDS
+    reconcile_seconds: float = _RECONCILE_SECONDS
+    patience: MintPatience = MintPatience()
 
 
 class Application:
     """One gateway process: everything it needs, started in order and released in the opposite one.
 
     A client that hangs up never cancels a handler: work that moves money must reach its end, and what only reads
-    notices the leaver at its next read or write. `handler_cancellation` is for tests, which show that nothing rests on
-    that.
+    notices the leaver at its next read or write. `rehearsal` is for tests, which show that nothing rests on that.
     """
 
     def __init__(
@@ -49,18 +74,20 @@ class Application:
         plugins: Mapping[str, type[Plugin[Any]]],
         *,
         migrate: bool = False,
-        handler_cancellation: bool = False,
+        rehearsal: Rehearsal = Rehearsal(),
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.tasks = Tasks()
         self.gateway = Gateway()
-        options = _listener_options(settings.server, handler_cancellation)
+        options = _listener_options(settings.server, rehearsal)
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics))
         self.admin = AdminListener(self._readiness, self.metrics.registry)
         self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType({})
+        self._books = BooksMetrics(self.metrics.registry)
         self._plugins = plugins
         self._migrate = migrate
+        self._rehearsal = rehearsal
         self._database: Database | None = None
         self._stack = AsyncExitStack()
         self._state = "starting"
@@ -112,22 +139,46 @@ class Application:
         feed = ChangeFeed(target, self.tasks)
         keys = KeyDirectory(database, feed)
         ownership = OwnershipBook(database, feed)
+        running = RunningMints(database, feed)
         self.tasks.spawn(ownership.keep_warm(), name="keep ownership warm")
         stack.push_async_callback(feed.stop)
         await feed.start()
-        upstreams: dict[str, Upstream] = {}
-        for name, settings in self.settings.upstreams.items():
-            upstreams[name] = build_upstream(name, settings, self.tasks)
-            stack.push_async_callback(upstreams[name].stop)
-            await upstreams[name].start()
+        upstreams = await self._start_upstreams(stack)
         self.voice_providers = MappingProxyType(
             {name: each for name, each in upstreams.items() if isinstance(each, VoiceProvider)}
         )
-        minting = Minting(database, self.tasks)
+        leases = Leases(database, self._rehearsal.lease_seconds)
+        cleanups = ProviderCleanups(database, self.voice_providers, self._books.reconciled)
+        parts = MintParts(database, self.tasks, leases, cleanups, running, self._rehearsal.failpoints)
+        minting = Minting(parts, self._rehearsal.patience)
         services = Services(keys, minting, ownership, self.voice_providers, self.tasks)
         runner = PluginRunner()
         stack.push_async_callback(runner.stop)
         self.gateway.swap(await runner.start(self.settings, self._plugins, services, upstreams))
+        self._start_upkeep(database, leases, cleanups)
+
+    async def _start_upstreams(self, stack: AsyncExitStack) -> Mapping[str, Upstream]:
+        upstreams: dict[str, Upstream] = {}
+        for name, settings in self.settings.upstreams.items():
+            upstreams[name] = build_upstream(name, settings, self.tasks, failpoints=self._rehearsal.failpoints)
+            stack.push_async_callback(upstreams[name].stop)
+            await upstreams[name].start()
+        return upstreams
+
+    def _start_upkeep(self, database: Database, leases: Leases, cleanups: ProviderCleanups) -> None:
+        """What every process does in the background, whichever others run beside it."""
+        reconciler = Reconciler(database, self.voice_providers, cleanups, partial(self._books.reconciled, "voided"))
+
+        async def measure() -> None:
+            held = await database.transact(open_holds)
+            self._books.measured(held.count, held.oldest_seconds)
+
+        upkeep = Upkeep(self.tasks)
+        upkeep.every(leases.renewal_seconds, "renew leases", leases.renew)
+        upkeep.every(self._rehearsal.reconcile_seconds, "reconcile", reconciler.run)
+        upkeep.every(_MEASURE_SECONDS, "measure open holds", measure)
+        upkeep.every(_PRUNE_SECONDS, "prune idempotency keys", partial(database.transact, claims.prune))
+        upkeep.every(_SWEEP_SECONDS, "sweep uploads", cleanups.sweep_uploads)
 
     async def _readiness(self) -> tuple[bool, str]:
         if self._state != "ready":
@@ -137,9 +188,10 @@ class Application:
         return True, "ready"
 
 
-def _listener_options(server: ServerSettings, handler_cancellation: bool) -> ListenerOptions:
+def _listener_options(server: ServerSettings, rehearsal: Rehearsal) -> ListenerOptions:
     return ListenerOptions(
-        handler_cancellation=handler_cancellation,
+        handler_cancellation=rehearsal.handler_cancellation,
+        failpoints=rehearsal.failpoints,
         head_timeout_seconds=server.head_timeout_seconds,
         keepalive_seconds=server.keepalive_timeout_seconds,
         body_idle_timeout_seconds=server.body_idle_timeout_seconds,

@@ -36,6 +36,13 @@ class ErrorCode(Enum):
     METHOD_NOT_ALLOWED = (405, "method_not_allowed", "invalid_request_error", False, "the path has other methods")
     REQUEST_TIMEOUT = (408, "request_timeout", "invalid_request_error", False, "the request arrived too slowly")
     VOICE_TAKEN = (409, "voice_taken", "invalid_request_error", True, "the provider has the voice id already")
+    REQUEST_IN_PROGRESS = (
+        409,
+        "request_in_progress",
+        "invalid_request_error",
+        True,
+        "the same request is still being served; repeat it after `Retry-After` to get its answer",
+    )
     TOO_LARGE = (413, "invalid_request", "invalid_request_error", False, "the file or the body is over its limit")
     UNSUPPORTED_FORMAT = (
         415,
@@ -43,6 +50,13 @@ class ErrorCode(Enum):
         "invalid_request_error",
         False,
         "the file is not MP3, WAV or M4A, or the body's Content-Encoding is not served",
+    )
+    IDEMPOTENCY_KEY_REUSED = (
+        422,
+        "idempotency_key_reused",
+        "invalid_request_error",
+        False,
+        "the `Idempotency-Key` belongs to a request with other content",
     )
     RATE_LIMITED = (429, "rate_limited", "rate_limit", True, "too many requests at this moment")
     INTERNAL_ERROR = (500, "internal_error", "server_error", False, "a fault of the gateway")

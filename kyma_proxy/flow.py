@@ -127,6 +127,9 @@ class Flow:
     """The JSON body as a plugin parsed and checked it: what an adapter builds its own request from."""
     context: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    charged: bool = False
+    """Whether the account was charged for this request. From then on no refusal is told of it: a failure ends the
+    connection without an answer, and a retry finds what was bought."""
     client_connected: Callable[[], bool] = lambda: True
     """Asks the connection now, cheaply: False once the client hung up or closed its half of the connection."""
 

@@ -12,7 +12,16 @@ import asyncpg.pool
 import structlog
 
 from kyma_proxy.clock import monotonic_seconds
-from kyma_proxy.database.connections import ROLLBACK_SECONDS, Connection, drop, is_lost, roll_back
+from kyma_proxy.database.connections import (
+    ROLLBACK_SECONDS,
+    Connection,
+    drop,
+    is_demoted,
+    is_lost,
+    is_read_only,
+    roll_back,
+)
+from kyma_proxy.database.connector import Connector
 from kyma_proxy.database.errors import (
     CLIENT_ERRORS,
     CommitUnknownError,
@@ -62,6 +71,7 @@ class Database:
         self._revive = revive
         self._reviving = asyncio.Lock()
         self._revived_at = float("-inf")
+        self._connector = Connector(target)
         self._answered_at = float("-inf")
         self._pool: asyncpg.pool.Pool | None = None
 
@@ -79,10 +89,9 @@ class Database:
                 min_size=0,
                 max_size=self._pool_size,
                 command_timeout=_COMMAND_SECONDS,
-                timeout=self._acquire_timeout_seconds,
+                connect=self._connect,
                 init=_prepare_session,
                 reset=_keep_session,
-                **self._target.connect_arguments(),
             )
         await self.fetchval("SELECT 1")
 
@@ -99,7 +108,9 @@ class Database:
             self._pool = None
             self._answered_at = float("-inf")
 
-    async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def transact(
+        self, work: Callable[[Connection], Awaitable[T]], on_committed: Callable[[], Awaitable[None]] | None = None
+    ) -> T:
         """Run `work` between BEGIN (read committed) and COMMIT on one connection and return its result.
 
         `work` does nothing but SQL, leaves no session state and uses no `connection.transaction()`. Whatever it raises
@@ -108,6 +119,9 @@ class Database:
         CommitUnknownError. A failed statement that `work` swallowed is an error too, never a silent rollback.
         Cancelling rolls back, unless COMMIT was under way: then the outcome is unknown as well, so run what must be
         known inside `Tasks.finish`.
+
+        `on_committed` is called when the server has committed and nobody here knows yet: raising there is losing the
+        answer. It is for tests that put a fault in this place.
         """
         async with self._transaction() as connection:
             try:
@@ -115,9 +129,11 @@ class Database:
             except BaseException as error:
                 await roll_back(connection)
                 if is_lost(error, connection):
+                    if is_demoted(error):
+                        await self._give_up(connection)
                     raise self._away(error) from error
                 raise
-            await self._commit(connection)
+            await self._commit(connection, on_committed)
             return result
 
     async def borrow(self, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -201,7 +217,9 @@ class Database:
                 _log.info("dead_connection_dropped", error=type(error).__name__)
             else:
                 self._answered_at = monotonic_seconds()
-                return result
+                if not (repeat and self._was_demoted(connection)):
+                    return result
+                await self._give_up(connection)
         return await self._single(method, sql, *args, repeat=False)
 
     @asynccontextmanager
@@ -238,19 +256,37 @@ class Database:
             _log.info("dead_connection_dropped", error=type(error).__name__)
             return False
         self._answered_at = monotonic_seconds()
+        if self._was_demoted(connection):
+            await self._give_up(connection)
+            return False
         return True
 
-    async def _commit(self, connection: Connection) -> None:
+    def _was_demoted(self, connection: Connection) -> bool:
+        """Whether a connection would not be opened now: its server takes no writes any more, and the target wants that.
+
+        A server that was fenced stays up and answers, so nothing else would ever lead away from it.
+        """
+        return self._target.wants_primary and is_read_only(connection)
+
+    async def _commit(self, connection: Connection, on_committed: Callable[[], Awaitable[None]] | None) -> None:
         try:
             tag = await connection.execute("COMMIT")
-        except CLIENT_ERRORS as error:
+            if on_committed is not None:
+                await on_committed()
+        except Exception as error:
             if is_refused_commit(error):
                 if is_away(error):
                     raise self._away(error) from error
                 raise
+            # Whatever it is: COMMIT is out, and nothing has said what became of it.
             await self._give_up(connection)
             _log.error("commit_answer_lost", error=type(error).__name__)
             raise CommitUnknownError from error
+        except BaseException:
+            # Given back open, it would first be asked to cancel, and a commit that waits for its standby and is
+            # cancelled counts without it.
+            drop(connection)
+            raise
         self._answered_at = monotonic_seconds()
         if tag != "COMMIT":
             # PostgreSQL answers COMMIT of a failed transaction with the tag ROLLBACK and no error.
@@ -275,6 +311,10 @@ class Database:
         drop(connection)
         if self._pool is not None:
             await self._pool.expire_connections()
+
+    async def _connect(self, _dsn: str | None = None, **options: Any) -> Any:
+        """For asyncpg's pool: every connection of it is opened here."""
+        return await self._connector.connect(self._acquire_timeout_seconds, **options)
 
     async def _connect_or_revive(self) -> Connection:
         if self._pool is None:

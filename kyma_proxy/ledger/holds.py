@@ -7,6 +7,7 @@ pays for. The account's row is locked last and for the shortest time: it is what
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 
 from kyma_proxy.database.pool import Connection
 
@@ -45,6 +46,20 @@ RETURNING accounts.account_id
 """
 
 
+_OPEN = """
+SELECT count(*) AS count, extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds
+FROM holds WHERE state = 'held'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHolds:
+    """How many holds are open, and the age of the oldest in seconds; None without one."""
+
+    count: int
+    oldest_seconds: float | None
+
+
 class InsufficientFundsError(Exception):
     """The available balance (posted balance minus open holds) does not cover the amount; nothing was held."""
 
@@ -78,3 +93,9 @@ async def post(connection: Connection, account_id: str, hold_id: str) -> int:
 async def void(connection: Connection, account_id: str, hold_id: str) -> bool:
     """Give a hold back. False if it had ended before or never existed, and then nothing was changed."""
     return await connection.fetchval(_VOID, account_id, hold_id) is not None
+
+
+async def open_holds(connection: Connection) -> OpenHolds:
+    """What is held at this moment, from an index of open holds alone."""
+    row = await connection.fetchrow(_OPEN)
+    return OpenHolds(row["count"], row["oldest_seconds"])

@@ -11,11 +11,12 @@ from aiohttp.web import BaseRequest, StreamResponse
 
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
+from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.flow import ClientLeftError, EndReason, Flow, Reply
 from kyma_proxy.observe.requests import RequestObserver, RequestRecord
 from kyma_proxy.server.body import IncomingBody
 from kyma_proxy.server.connection import client_connected, reset
-from kyma_proxy.server.head import error_reply, sign
+from kyma_proxy.server.head import Framing, error_reply, sign
 from kyma_proxy.server.intake import loggable_path, read_request, request_id_of
 from kyma_proxy.server.occupancy import Occupancy
 from kyma_proxy.server.options import ListenerOptions
@@ -121,13 +122,17 @@ class _Exchange:
             return self._fail()
         return None
 
-    def _refuse(self, error: GatewayError, reason: EndReason) -> Reply:
+    def _refuse(self, error: GatewayError, reason: EndReason) -> Reply | None:
+        if self._charged():
+            _log.error("refused_after_charge", request_id=self._record.request_id, code=error.code.code)
+            self._record.reason = EndReason.OUTCOME_UNKNOWN
+            return None
         self._record.reason = reason
         self._record.error_code = error.code.code
         self._close = self._close or error.close_connection
         return error_reply(error)
 
-    def _fail(self) -> Reply:
+    def _fail(self) -> Reply | None:
         _log.exception("request_crashed", request_id=self._record.request_id)
         error = GatewayError(ErrorCode.INTERNAL_ERROR, "The gateway failed on this request.")
         return self._refuse(error, reason_of(error))
@@ -145,16 +150,13 @@ class _Exchange:
         self._close |= body_arrives or not self._request.keep_alive or self._listener.occupancy.draining
         sign(reply, self._record.request_id)
         self._record.status = reply.status
+        failpoints = self._listener.options.failpoints
         try:
-            try:
-                framing = await self._writer.write(reply, self._close)
-            except ValueError:
-                failure = self._fail()
-                sign(failure, self._record.request_id)
-                self._record.status = failure.status
-                framing = await self._writer.write(failure, self._close)
+            await failpoints.reach(Failpoint.REPLY, self._request)
+            framing = await self._write_or_fail(reply)
             self._close = framing.close
             self._record.reason = self._record.reason or EndReason.COMPLETED
+            await failpoints.reach(Failpoint.REPLIED, self._request)
         except ClientLeftError:
             self._break_off(EndReason.CLIENT_LEFT)
         except SlowClientError:
@@ -166,6 +168,24 @@ class _Exchange:
         except asyncio.CancelledError:
             reset(self._request.transport)
             raise
+        except Exception:  # noqa: BLE001 - part of an answer may be out: nothing may be added to it
+            _log.exception("reply_failed", request_id=self._record.request_id)
+            self._break_off(EndReason.OUTCOME_UNKNOWN if self._charged() else EndReason.PLUGIN_CRASHED)
+
+    async def _write_or_fail(self, reply: Reply) -> Framing:
+        """Write the reply, or a 500 in its place if its head cannot be written and nothing was bought with it."""
+        try:
+            return await self._writer.write(reply, self._close)
+        except ValueError:
+            failure = self._fail()
+            if failure is None:
+                raise
+            sign(failure, self._record.request_id)
+            self._record.status = failure.status
+            return await self._writer.write(failure, self._close)
+
+    def _charged(self) -> bool:
+        return self._flow is not None and self._flow.charged
 
     def _break_off(self, reason: EndReason) -> None:
         self._record.reason = reason

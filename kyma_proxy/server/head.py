@@ -92,8 +92,7 @@ def sign(reply: Reply, request_id: str) -> None:
         return
     reply.headers["x-request-id"] = request_id
     reply.headers.setdefault("Date", format_datetime(utc_now(), usegmt=True))
-    if reply.status >= 400:
-        reply.headers.setdefault("x-should-retry", "false")
+    reply.headers.setdefault("x-should-retry", "false")
 
 
 def _announced_length(reply: Reply) -> int | None:

@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
+from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
+
 MIB = 1024 * 1024
 
 
@@ -39,3 +41,4 @@ class ListenerOptions:
     tls: ssl.SSLContext | None = None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Whose `X-Forwarded-For`, `-Proto` and `-Host` are believed."""
+    failpoints: Failpoints = NO_FAILPOINTS

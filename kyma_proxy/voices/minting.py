@@ -4,7 +4,9 @@ without a voice.
     begin     one transaction: the pending voice with its owner, the hold
     create    the provider makes the voice under the id that is on file by now
     complete  one transaction: the voice active, the hold posted, the reply stored
-    abandon   one transaction: the voice failed, the hold voided; then the voice, if it may exist, is deleted there
+    abandon   one transaction: the voice failed, the hold voided, what may be left at the provider put on file to delete
+
+Between begin and its end a mint has a lease. What a process that died leaves behind belongs to the reconciler.
 """
 
 from __future__ import annotations
@@ -22,14 +24,21 @@ from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
 from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
-from kyma_proxy.flow import Reply
+from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
+from kyma_proxy.flow import ClientLeftError, Reply
 from kyma_proxy.ledger import holds
 from kyma_proxy.money import format_usd
 from kyma_proxy.tasks import Tasks
-from kyma_proxy.voices import registry, replies
+from kyma_proxy.voices import claims, mints, replies
+from kyma_proxy.voices.attempts import Attempt
+from kyma_proxy.voices.claims import Running
+from kyma_proxy.voices.cleanups import ProviderCleanups
+from kyma_proxy.voices.leases import Leases
+from kyma_proxy.voices.mints import LeaseLostError, Mint, Terms
 from kyma_proxy.voices.ownership import MINTED_PREFIX
 from kyma_proxy.voices.provider import ProviderError, VoiceProvider
 from kyma_proxy.voices.registry import NewVoice, VoiceHome, VoiceKind, VoiceStatus
+from kyma_proxy.voices.running import RunningMints
 
 T = TypeVar("T")
 _log = structlog.get_logger("kyma_proxy.voices")
@@ -37,13 +46,14 @@ _log = structlog.get_logger("kyma_proxy.voices")
 
 @dataclass(frozen=True, slots=True)
 class MintOrder:
-    """Who wants which kind of voice, at what price in micro-dollars, from which provider."""
+    """Who wants which kind of voice, at what price in micro-dollars, from which provider, asked for by which attempt."""
 
     account_id: str
     kind: VoiceKind
     name: str | None
     price_micros: int
     provider: VoiceProvider
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class Minted:
 
 @dataclass(frozen=True, slots=True)
 class MintPatience:
-    """How long minting waits for a database that is away, in seconds."""
+    """How long minting waits, in seconds: for a database that is away, and for a request like it that still runs."""
 
     complete_seconds: float = 15
     """Completing is tried again this long while it is known not to be committed; then the mint is abandoned.
@@ -70,31 +80,37 @@ class MintPatience:
     """An error answer waits this long for the hold to be void; after that it is voided behind the answer."""
     retry_seconds: float = 0.1
     """The first pause between tries; it doubles up to five seconds."""
+    join_seconds: float = 100
+    """A marked retry waits this long for the request that it repeats (contract section 4)."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Mint:
-    order: MintOrder
-    voice_id: str
-    hold_id: str
+class MintParts:
+    """What minting works with."""
 
-    @property
-    def voice(self) -> NewVoice:
-        order = self.order
-        home = VoiceHome(order.provider.name, order.provider.provider_account)
-        return NewVoice(self.voice_id, order.account_id, order.name, order.kind, home)
+    database: Database
+    tasks: Tasks
+    leases: Leases
+    cleanups: ProviderCleanups
+    running: RunningMints
+    failpoints: Failpoints = NO_FAILPOINTS
 
 
-class _NoLongerPendingError(Exception):
-    """Somebody else ended the mint: it must not be completed."""
+class _NobodyAsksError(Exception):
+    """Rolls the beginning back; a ClientLeftError would look like a lost line to the database."""
 
 
 class Minting:
-    """Makes voices and charges for them, exactly when both happen."""
+    """Makes voices and charges for them, exactly when both happen, and once however often a client asks."""
 
-    def __init__(self, database: Database, tasks: Tasks, patience: MintPatience | None = None) -> None:
-        self._database = database
-        self._tasks = tasks
+    def __init__(self, parts: MintParts, patience: MintPatience | None = None) -> None:
+        self._database = parts.database
+        self._tasks = parts.tasks
+        self._leases = parts.leases
+        self._cleanups = parts.cleanups
+        self._running = parts.running
+        self._reach = parts.failpoints.reach
+        self._failpoints = parts.failpoints
         self._patience = patience or MintPatience()
 
     async def mint(
@@ -105,62 +121,95 @@ class Minting:
     ) -> Reply:
         """Hold the price, have `create(voice_id)` make the voice, then own and charge it, and return the reply.
 
-        Once begun it reaches its end, whoever stops waiting for it; what `create` needs must live that long. `render`
-        makes the reply inside the completing transaction, because it tells the balance; its body must be bytes.
+        A request that was served before gets its first reply again; one that is being served is waited for, if this is
+        a marked retry of it. Once begun it reaches its end, whoever stops waiting for it; what `create` needs must live
+        that long. `render` makes the reply inside the completing transaction, because it tells the balance; its body
+        must be bytes.
 
         Raises GatewayError: INSUFFICIENT_CREDITS (nobody upstream was called), UNAVAILABLE (nothing spent),
-        PROVIDER_ERROR and OWNERSHIP_WRITE_FAILED (not charged). Raises OutcomeUnknownError when the completing
-        commit could not be read back in time.
+        REQUEST_IN_PROGRESS and IDEMPOTENCY_KEY_REUSED (nothing changed), PROVIDER_ERROR and OWNERSHIP_WRITE_FAILED
+        (not charged). Raises ClientLeftError if the client left before the hold, OutcomeUnknownError when the
+        completing commit could not be read back in time.
         """
-        mint = _Mint(order, voice_id=f"{MINTED_PREFIX}{secrets.token_hex(8)}", hold_id=holds.new_hold_id())
-        return await self._tasks.finish(self._run(mint, create, render), name=f"mint {mint.voice_id}")
+        attempt = order.attempt
+        deadline = monotonic_seconds() + self._patience.join_seconds
+        while True:
+            mint = _new_mint(order)
+            work = self._run(mint, order, create, render)
+            outcome = await self._tasks.finish(work, name=f"mint {mint.voice_id}")
+            if isinstance(outcome, Running):
+                # None: it has failed, and this request begins in its place.
+                outcome = await self._running.join(order.account_id, outcome, attempt.client_connected, deadline)
+            if outcome is not None:
+                return outcome
 
     async def _run(
-        self, mint: _Mint, create: Callable[[str], Awaitable[None]], render: Callable[[Minted], Reply]
-    ) -> Reply:
-        await self._begin(mint)
-        try:
-            await create(mint.voice_id)
-        except ProviderError as error:
-            _log.warning("voice_not_made", voice_id=mint.voice_id, provider_code=error.code, error=error.message)
-            await self._abandon(mint, delete=not error.outcome_known)
-            raise GatewayError(
-                ErrorCode.PROVIDER_ERROR,
-                "The voice provider could not make this voice. You were not charged.",
-                should_retry=error.should_retry,
-            ) from error
-        except BaseException:
-            await self._abandon(mint, delete=True)
-            raise
-        return await self._complete(mint, render)
+        self,
+        mint: Mint,
+        order: MintOrder,
+        create: Callable[[str], Awaitable[None]],
+        render: Callable[[Minted], Reply],
+    ) -> Reply | Running:
+        earlier = await self._begin(mint, order)
+        if isinstance(earlier, Running):
+            return earlier
+        if earlier is not None:
+            return replies.as_replay(earlier)
+        with self._leases.held(mint.voice_id):
+            try:
+                await self._reach(Failpoint.BEGUN)
+                await create(mint.voice_id)
+            except ProviderError as error:
+                _log.warning("voice_not_made", voice_id=mint.voice_id, provider_code=error.code, error=error.message)
+                await self._abandon(mint, order, may_be_left=not error.outcome_known)
+                raise GatewayError(
+                    ErrorCode.PROVIDER_ERROR,
+                    "The voice provider could not make this voice. You were not charged.",
+                    should_retry=error.should_retry,
+                ) from error
+            except BaseException:
+                await self._abandon(mint, order, may_be_left=True)
+                raise
+            return await self._complete(mint, order, render)
 
-    async def _begin(self, mint: _Mint) -> None:
-        order = mint.order
+    async def _begin(self, mint: Mint, order: MintOrder) -> Reply | Running | None:
+        """Write the mint, or return what became of the same request."""
+        attempt = order.attempt
+        lock = claims.content_lock(order.account_id, attempt.fingerprint)
+        terms = Terms(attempt.fingerprint, lock, self._leases.seconds)
 
-        async def write(connection: Connection) -> None:
-            await registry.add_pending(connection, mint.voice)
+        async def write(connection: Connection) -> Reply | Running | None:
+            earlier = await claims.claim(connection, mint, attempt)
+            if earlier is not None:
+                return earlier
+            await self._reach(Failpoint.BEGIN_CLAIMED, connection)
+            if not attempt.client_connected():
+                raise _NobodyAsksError
+            await mints.add(connection, mint, terms)
+            await self._reach(Failpoint.BEGIN_VOICE_WRITTEN, connection)
             await holds.hold(connection, order.account_id, mint.hold_id, order.price_micros, order.kind)
-            await connection.execute(
-                "INSERT INTO mints (account_id, voice_id, hold_id) VALUES ($1, $2, $3)",
-                *(order.account_id, mint.voice_id, mint.hold_id),
-            )
+            await self._reach(Failpoint.BEGIN_HELD, connection)
+            return None
 
+        await self._reach(Failpoint.BEGIN)
         try:
-            await self._database.transact(write)
+            return await self._database.transact(write, lambda: self._reach(Failpoint.BEGIN_COMMITTED))
         except holds.InsufficientFundsError as error:
             price = format_usd(order.price_micros)
             raise GatewayError(
                 ErrorCode.INSUFFICIENT_CREDITS, f"This voice costs ${price} and your available balance is less."
             ) from error
+        except _NobodyAsksError as error:
+            raise ClientLeftError("the client left before anything was held") from error
         except CommitUnknownError as error:
-            await self._abandon(mint, delete=False)
+            await self._abandon(mint, order, may_be_left=False)
             raise DatabaseUnavailableError from error
 
-    async def _complete(self, mint: _Mint, render: Callable[[Minted], Reply]) -> Reply:
+    async def _complete(self, mint: Mint, order: MintOrder, render: Callable[[Minted], Reply]) -> Reply:
         """Complete the mint, trying again while the database is away.
 
-        Trying again is also the read-back of a commit whose answer was lost: the voice's row stays locked by the
-        transaction in doubt until it has ended, and an active voice then means that it had worked.
+        Trying again is also the read-back of a commit whose answer was lost: the mint's row stays locked by the
+        transaction in doubt until it has ended, and a stored reply then means that it had worked.
         """
         started = monotonic_seconds()
         backoff = Backoff(self._patience.retry_seconds)
@@ -168,90 +217,124 @@ class Minting:
 
         async def write(connection: Connection) -> Reply:
             nonlocal in_doubt
-            if not await registry.activate(connection, mint.voice_id):
-                stored = await replies.load(connection, mint.order.account_id, mint.voice_id)
+            if not await mints.complete(connection, mint):
+                stored = await replies.load(connection, mint.account_id, mint.voice_id)
                 if stored is None:
-                    raise _NoLongerPendingError
+                    raise LeaseLostError(mint.voice_id)
                 return stored
             in_doubt = False
-            balance_micros = await holds.post(connection, mint.order.account_id, mint.hold_id)
-            reply = render(Minted(mint.voice_id, mint.order.name, mint.order.price_micros, balance_micros))
-            await replies.store(connection, mint.order.account_id, mint.voice_id, reply)
+            await self._reach(Failpoint.COMPLETE_ACTIVATED, connection)
+            balance_micros = await holds.post(connection, mint.account_id, mint.hold_id)
+            await self._reach(Failpoint.COMPLETE_POSTED, connection)
+            reply = render(Minted(mint.voice_id, order.name, order.price_micros, balance_micros))
+            await replies.store(connection, mint.account_id, mint.voice_id, reply)
+            await self._reach(Failpoint.COMPLETE_STORED, connection)
             return reply
 
         while True:
             try:
-                return await self._database.transact(write)
+                await self._reach(Failpoint.COMPLETE)
+                reply = await self._database.transact(write, lambda: self._reach(Failpoint.COMPLETE_COMMITTED))
+                break
             except DatabaseUnavailableError as error:
                 in_doubt = in_doubt or isinstance(error, CommitUnknownError)
                 _log.warning("mint_not_completed", voice_id=mint.voice_id, in_doubt=in_doubt)
-            except _NoLongerPendingError:
-                _log.warning("mint_ended_elsewhere", voice_id=mint.voice_id)
-                in_doubt = False
-                break
+            except LeaseLostError:
+                _log.warning("mint_ended_elsewhere", voice_id=mint.voice_id, in_doubt=in_doubt)
+                return await self._give_up(mint, order, in_doubt)
             except Exception:  # noqa: BLE001  # whatever it is, the money must be given back
                 _log.exception("mint_cannot_complete", voice_id=mint.voice_id, in_doubt=in_doubt)
                 if not in_doubt:
-                    break
+                    return await self._give_up(mint, order, in_doubt)
             patience = self._patience.unknown_seconds if in_doubt else self._patience.complete_seconds
             if monotonic_seconds() - started >= patience:
-                break
+                return await self._give_up(mint, order, in_doubt)
             await backoff.pause()
-        if in_doubt:
-            self._tasks.oblige(self._undo(mint, delete=True), name=f"undo {mint.voice_id}")
+        try:
+            await self._reach(Failpoint.COMPLETED)
+        except Exception as error:
+            # Charged: from here on nothing may be said but the reply.
+            raise OutcomeUnknownError(mint.voice_id) from error
+        return reply
+
+    async def _give_up(self, mint: Mint, order: MintOrder, in_doubt: bool) -> Reply:
+        """End a mint that could not be completed; raises what its client is told, if anything may be said.
+
+        Undoing it also tells what became of a commit in doubt: a mint that was completed after all has its reply.
+        """
+        patience = self._patience
+        seconds = patience.retry_seconds if in_doubt else patience.void_seconds
+        status = await self._abandon(mint, order, may_be_left=True, wait_seconds=seconds)
+        if status is None and in_doubt:
             raise OutcomeUnknownError(mint.voice_id)
-        await self._abandon(mint, delete=True)
+        if status not in (None, "failed"):
+            return await self._read_back(mint)
         raise GatewayError(
             ErrorCode.OWNERSHIP_WRITE_FAILED,
             "The voice was made, but its owner could not be written. You were not charged; it is safe to retry.",
         )
 
-    async def _abandon(self, mint: _Mint, *, delete: bool) -> None:
-        """Undo the mint and wait for the money to be back, but not for ever; the rest goes on behind the answer."""
-        undone = asyncio.Event()
-        self._tasks.oblige(self._undo(mint, delete=delete, undone=undone), name=f"undo {mint.voice_id}")
+    async def _read_back(self, mint: Mint) -> Reply:
+        """The reply of a mint that was completed after all."""
         try:
-            async with asyncio.timeout(self._patience.void_seconds):
-                await undone.wait()
+            reply = await self._database.transact(
+                lambda connection: replies.load(connection, mint.account_id, mint.voice_id)
+            )
+        except DatabaseUnavailableError as error:
+            raise OutcomeUnknownError(mint.voice_id) from error
+        if reply is None:
+            raise OutcomeUnknownError(mint.voice_id)
+        return reply
+
+    async def _abandon(
+        self, mint: Mint, order: MintOrder, *, may_be_left: bool, wait_seconds: float | None = None
+    ) -> VoiceStatus | None:
+        """Undo the mint and wait for the money to be back, but not for ever; the rest goes on behind the answer.
+
+        Returns the voice's state, or None if it is not known after `wait_seconds`.
+        """
+        undone: asyncio.Future[VoiceStatus | None] = asyncio.get_running_loop().create_future()
+        work = self._undo(mint, order, undone, may_be_left=may_be_left)
+        self._tasks.oblige(work, name=f"undo {mint.voice_id}")
+        try:
+            async with asyncio.timeout(self._patience.void_seconds if wait_seconds is None else wait_seconds):
+                return await asyncio.shield(undone)
         except TimeoutError:
             _log.error("hold_still_open", voice_id=mint.voice_id, hold_id=mint.hold_id)
+            return None
 
-    async def _undo(self, mint: _Mint, *, delete: bool, undone: asyncio.Event | None = None) -> None:
-        """Fail the voice and void the hold, until it is done; then delete the voice at the provider.
+    async def _undo(
+        self, mint: Mint, order: MintOrder, undone: asyncio.Future[VoiceStatus | None], *, may_be_left: bool
+    ) -> None:
+        """Fail the voice and void the hold, until it is done; then delete at the provider what may be left there.
 
         A voice that turns out to be active was completed after all: it stays as it is. Done again, it changes nothing,
         so a commit whose answer was lost is simply followed by another try.
         """
+        clean_up_seconds = order.provider.longest_clone_seconds if may_be_left else None
 
         async def write(connection: Connection) -> VoiceStatus | None:
-            if await registry.burn(connection, mint.voice):
-                await holds.void(connection, mint.order.account_id, mint.hold_id)
-            return await registry.status_of(connection, mint.voice_id)
+            return await mints.fail(connection, mint, clean_up_seconds, self._failpoints)
 
         status = await self._until_written(write, mint)
+        undone.set_result(status)
         _log.info("mint_undone", voice_id=mint.voice_id, hold_id=mint.hold_id, status=status)
-        if undone is not None:
-            undone.set()
-        if delete and status == "failed":
-            await self._delete(mint)
+        await self._reach(Failpoint.UNDONE)
+        if may_be_left and status == "failed":
+            await self._cleanups.run_one(mint.voice_id)
 
-    async def _until_written(self, write: Callable[[Connection], Awaitable[T]], mint: _Mint) -> T:
+    async def _until_written(self, write: Callable[[Connection], Awaitable[T]], mint: Mint) -> T:
         backoff = Backoff(self._patience.retry_seconds)
         while True:
             try:
-                return await self._database.transact(write)
+                await self._reach(Failpoint.UNDO)
+                return await self._database.transact(write, lambda: self._reach(Failpoint.UNDO_COMMITTED))
             except Exception:  # noqa: BLE001  # giving money back does not depend on a list of errors
                 _log.exception("mint_not_undone", voice_id=mint.voice_id, hold_id=mint.hold_id)
                 await backoff.pause()
 
-    async def _delete(self, mint: _Mint, attempts_max: int = 5) -> None:
-        backoff = Backoff(self._patience.retry_seconds)
-        for attempt in range(1, attempts_max + 1):
-            try:
-                await mint.order.provider.delete_voice(mint.voice_id)
-            except ProviderError as error:
-                _log.warning("voice_not_deleted", voice_id=mint.voice_id, attempt=attempt, error=error.message)
-                await backoff.pause()
-            else:
-                return
-        _log.error("voice_left_at_provider", voice_id=mint.voice_id, upstream=mint.order.provider.name)
+
+def _new_mint(order: MintOrder) -> Mint:
+    voice_id = f"{MINTED_PREFIX}{secrets.token_hex(8)}"
+    home = VoiceHome(order.provider.name, order.provider.provider_account)
+    return Mint(NewVoice(voice_id, order.account_id, order.name, order.kind, home), holds.new_hold_id())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -35,6 +36,14 @@ class Recording:
     """Of the judged format, without a dot: `mp3`, `wav` or `m4a`. The provider goes by it."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredUpload:
+    """A recording that still lies at the provider, and the voice that it was uploaded for."""
+
+    file_id: int
+    voice_id: str
+
+
 @runtime_checkable
 class VoiceProvider(Protocol):
     """An upstream that can make voices under ids that we choose."""
@@ -43,9 +52,21 @@ class VoiceProvider(Protocol):
     """The upstream's name in the configuration."""
     provider_account: str
     """Which account at the provider owns what is made here; never a secret."""
+    longest_clone_seconds: float
+    """How long after it was asked the provider may still make a voice, whoever stopped waiting for it."""
 
     async def clone_voice(self, voice_id: str, recording: Recording) -> None:
-        """Make `voice_id` speak like the recording. Raises ProviderError."""
+        """Make `voice_id` speak like the recording.
+
+        An answer that was lost is asked for again under the same id. Raises ProviderError; with `outcome_known` false
+        something may be left at the provider, the voice or the uploaded recording.
+        """
 
     async def delete_voice(self, voice_id: str) -> None:
         """Delete a voice; deleting one that is not there is success. Raises ProviderError."""
+
+    async def list_uploads(self) -> Sequence[StoredUpload]:
+        """The recordings uploaded for clones that were not deleted afterwards. Raises ProviderError."""
+
+    async def delete_upload(self, file_id: int) -> None:
+        """Delete an uploaded recording; deleting one that is not there is success. Raises ProviderError."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from multidict import CIMultiDict
 
 from kyma_proxy.database.pool import Connection
 from kyma_proxy.flow import Reply
+from kyma_proxy.voices.attempts import REPLAYED_HEADERS
 
 
 async def store(connection: Connection, account_id: str, voice_id: str, reply: Reply) -> None:
@@ -26,7 +31,17 @@ async def load(connection: Connection, account_id: str, voice_id: str) -> Reply 
         "SELECT reply_status, reply_headers, reply_body FROM mints WHERE account_id = $1 AND voice_id = $2",
         *(account_id, voice_id),
     )
-    if row is None or row["reply_status"] is None:
+    return None if row is None else from_row(row)
+
+
+def from_row(row: Mapping[str, Any]) -> Reply | None:
+    """The reply in a row of `mints`; None if the mint was not completed."""
+    if row["reply_status"] is None:
         return None
     parts = row["reply_headers"]
     return Reply(row["reply_status"], CIMultiDict(zip(parts[::2], parts[1::2], strict=True)), row["reply_body"])
+
+
+def as_replay(reply: Reply) -> Reply:
+    """The reply as it is told again: byte for byte, with a header that says so."""
+    return replace(reply, headers=CIMultiDict([*reply.headers.items(), *REPLAYED_HEADERS.items()]))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from kyma_proxy.api import (
+    Attempt,
     BodyUse,
-    ClientLeftError,
     Endpoint,
     Flow,
     Identity,
@@ -18,11 +20,14 @@ from kyma_proxy.api import (
     Plugin,
     Proceed,
     Recording,
+    Repetition,
     Reply,
     Services,
     Spool,
+    fingerprint_of,
     format_usd,
     monotonic_seconds,
+    read_repetition,
     usd_number,
 )
 from kyma_voice_clone.audio.judge import Judgement, check_duration, judge
@@ -32,6 +37,14 @@ from kyma_voice_clone.slots import UploadSlot, UploadSlots
 
 FORM_OVERHEAD_BYTES = 1024 * 1024
 """What a form may weigh beyond its file (contract: an early 413 is for more than the cap plus 1 MiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """What came in: the form, and what the request says of being sent again."""
+
+    form: CloneForm
+    repetition: Repetition
 
 
 class VoiceClone(Plugin[VoiceCloneConfig]):
@@ -78,6 +91,7 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
         """Answer the request; it never proceeds."""
         if flow.identity is None:
             raise RuntimeError("voice_clone stands behind a plugin that provides an identity")
+        repetition = read_repetition(flow.headers)
         slot = self._slots.take()
         try:
             form = await receive_form(flow, self._rules)
@@ -85,26 +99,31 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
             slot.release()
             raise
         # From here on the work owns the upload: it must not be freed under the judge when the client leaves.
-        work = self._judge_and_mint(flow, flow.identity, form, slot)
+        work = self._judge_and_mint(flow, flow.identity, _Received(form, repetition), slot)
         return await self.services.finish(work, name=f"voice_clone {flow.id}")
 
-    async def _judge_and_mint(self, flow: Flow, identity: Identity, form: CloneForm, slot: UploadSlot) -> Reply:
+    async def _judge_and_mint(self, flow: Flow, identity: Identity, received: _Received, slot: UploadSlot) -> Reply:
+        form = received.form
         with slot, form.upload as upload:
-            judgement = await self._judge(flow, upload)
-            if not flow.client_connected():
-                raise ClientLeftError("the client left before anything was held")
+            judgement, file_hash = await self._judge(flow, upload)
             provider = self.services.voice_providers[self.config.upstream]
-            order = MintOrder(identity.account_id, "clone", form.name, self.config.price_usd, provider)
+            fingerprint = fingerprint_of(self.name, form.model, form.name, file_hash)
+            attempt = Attempt(flow.path, fingerprint, received.repetition, flow.client_connected)
+            order = MintOrder(identity.account_id, "clone", form.name, self.config.price_usd, provider, attempt)
 
             async def create(voice_id: str) -> None:
                 flow.facts["voice_id"] = voice_id
                 await provider.clone_voice(voice_id, Recording(upload.view(), judgement.extension))
 
-            return await self.services.minting.mint(order, create, lambda minted: _reply(minted, form.model))
+            reply = await self.services.minting.mint(order, create, lambda minted: _reply(minted, form.model))
+            flow.charged = True
+            return reply
 
-    async def _judge(self, flow: Flow, upload: Upload) -> Judgement:
+    async def _judge(self, flow: Flow, upload: Upload) -> tuple[Judgement, bytes]:
+        """The judgement of an upload that may be cloned, and the hash of its bytes."""
         started = monotonic_seconds()
-        judgement = await asyncio.get_running_loop().run_in_executor(self._judges, judge, upload.view())
+        loop = asyncio.get_running_loop()
+        judgement, file_hash = await loop.run_in_executor(self._judges, _judge_and_hash, upload)
         flow.facts.update(
             audio_format=judgement.format,
             audio_seconds=round(float(judgement.seconds), 3),
@@ -112,7 +131,11 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
             judge_ms=round((monotonic_seconds() - started) * 1000, 1),
         )
         check_duration(judgement, self.config.min_seconds, self.config.max_seconds)
-        return judgement
+        return judgement, file_hash
+
+
+def _judge_and_hash(upload: Upload) -> tuple[Judgement, bytes]:
+    return judge(upload.view()), hashlib.sha256(upload.view()).digest()
 
 
 def _reply(minted: Minted, model: str) -> Reply:

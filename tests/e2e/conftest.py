@@ -11,7 +11,7 @@ import pytest
 
 from e2e_kit.world import CONFIG, World, database_url
 from kyma_proxy.accounts.accounts import open_account
-from kyma_proxy.app import Application
+from kyma_proxy.app import Application, Rehearsal
 from kyma_proxy.database.pool import DatabaseTarget
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.settings import load_settings
@@ -52,7 +52,7 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
             plugins = InstalledPlugins()
             environ = {"TEST_DATABASE_URL": database_url(database_target)}
             settings = load_settings(path, plugins=plugins, environ=environ)
-            application = Application(settings, plugins, handler_cancellation=handler_cancellation)
+            application = Application(settings, plugins, rehearsal=Rehearsal(handler_cancellation=handler_cancellation))
             await application.start()
             stack.push_async_callback(application.stop)
             opened = await application.database.transact(

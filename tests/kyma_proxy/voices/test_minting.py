@@ -2,119 +2,18 @@
 
 import asyncio
 import json
-from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from kyma_proxy.accounts.accounts import get_account, open_account
-from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
-from kyma_proxy.database.pool import Connection, Database
+from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
-from kyma_proxy.flow import Reply
-from kyma_proxy.ledger.audit import audit
-from kyma_proxy.tasks import Tasks
+from kyma_proxy.flow import ClientLeftError, Reply
 from kyma_proxy.voices import registry
-from kyma_proxy.voices.minting import Minted, Minting, MintOrder, MintPatience
+from kyma_proxy.voices.attempts import Repetition
 from kyma_proxy.voices.ownership import MINTED_PREFIX
 from kyma_proxy.voices.provider import ProviderError, Recording
-
-PRICE = 2_100_000
-PATIENCE = MintPatience(complete_seconds=0.2, unknown_seconds=0.3, void_seconds=0.3, retry_seconds=0.01)
-
-
-class Provider:
-    """Voices in a set; the next call fails if told to."""
-
-    name = "minimax"
-    provider_account = "default"
-
-    def __init__(self) -> None:
-        self.voices: set[str] = set()
-        self.calls: list[str] = []
-        self.fault: BaseException | None = None
-
-    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
-        self.calls.append(f"clone {voice_id}")
-        self.voices.add(voice_id)
-        if self.fault is not None:
-            raise self.fault
-
-    async def delete_voice(self, voice_id: str) -> None:
-        self.calls.append(f"delete {voice_id}")
-        self.voices.discard(voice_id)
-
-
-class FaultyDatabase(Database):
-    """The database, with a script of what happens to the next transactions.
-
-    `before`: it is away before anything is sent. `lost`: it commits and the answer is lost. `unsent`: the answer is
-    lost and it had not committed. `crash`: a fault of our own. `ok`: nothing happens.
-    """
-
-    def __init__(self, inner: Database, *script: str, finally_: str = "ok") -> None:
-        self._inner = inner
-        self._script = deque(script)
-        self._finally = finally_
-
-    async def transact(self, work: Callable[[Connection], Awaitable[Any]]) -> Any:
-        fault = self._script.popleft() if self._script else self._finally
-        if fault == "before":
-            raise DatabaseUnavailableError
-        if fault == "crash":
-            raise ZeroDivisionError
-        if fault == "unsent":
-            raise CommitUnknownError
-        result = await self._inner.transact(work)
-        if fault == "lost":
-            raise CommitUnknownError
-        return result
-
-
-class Stage:
-    """One account, one provider, one minting service."""
-
-    def __init__(self, database: Database, account_id: str) -> None:
-        self.database = database
-        self.account_id = account_id
-        self.provider = Provider()
-        self.tasks = Tasks()
-
-    async def mint(self, *script: str, finally_: str = "ok") -> Reply:
-        minting = Minting(FaultyDatabase(self.database, *script, finally_=finally_), self.tasks, PATIENCE)
-        order = MintOrder(self.account_id, "clone", "Ada", PRICE, self.provider)
-        recording = Recording(b"", "mp3")
-        return await self.tasks.finish(
-            minting.mint(order, lambda voice_id: self.provider.clone_voice(voice_id, recording), render), "mint"
-        )
-
-    async def standing(self) -> tuple[int, int]:
-        account = await self.database.transact(lambda connection: get_account(connection, self.account_id))
-        return account.balance_micros, account.held_micros
-
-    async def statuses(self) -> list[str]:
-        return [each.status for each in await self.database.transact(registry.list_voices)]
-
-    async def require_untouched(self) -> None:
-        assert await self.tasks.drain(5)
-        assert await self.standing() == (3 * PRICE, 0)
-        assert set(await self.statuses()) <= {"failed"}
-        await self.require_exact_books()
-
-    async def require_exact_books(self) -> None:
-        assert (await self.database.borrow(audit)).problems == ()
-
-
-def render(minted: Minted) -> Reply:
-    fields = {"voice_id": minted.voice_id, "name": minted.name, "balance": minted.balance_micros}
-    return Reply.json(json.dumps(fields).encode(), {"X-Kyma-Cost-USD": "2.10"})
-
-
-@pytest.fixture
-async def stage(database: Database) -> Stage:
-    opened = await database.transact(lambda connection: open_account(connection, "Ada", 3 * PRICE, "test"))
-    return Stage(database, opened.account_id)
+from mint_kit import PRICE, Stage, voice_id_of
 
 
 async def test_a_mint_makes_owns_and_charges_a_voice(stage: Stage) -> None:
@@ -258,6 +157,7 @@ async def test_a_mint_that_somebody_else_ended_is_not_completed(stage: Stage) ->
         await stage.database.execute("UPDATE voices SET status = 'failed'")
         await stage.database.execute("UPDATE holds SET state = 'voided', ended_at = now()")
         await stage.database.execute("UPDATE accounts SET held_micros = 0")
+        await stage.database.execute("UPDATE mints SET lease_until = NULL")
 
     stage.provider.clone_voice = end_it  # type: ignore[method-assign]
     with pytest.raises(GatewayError) as caught:
@@ -282,3 +182,136 @@ async def test_a_mint_reaches_its_end_when_nobody_waits_for_it(stage: Stage) -> 
     assert await stage.tasks.drain(5)
     assert await stage.standing() == (2 * PRICE, 0)
     assert await stage.statuses() == ["active"]
+
+
+async def test_a_client_that_left_before_the_hold_buys_nothing(stage: Stage) -> None:
+    with pytest.raises(ClientLeftError):
+        await stage.mint(client_connected=lambda: False)
+    assert await stage.statuses() == []
+    assert not stage.provider.calls
+    await stage.require_untouched()
+
+
+async def test_a_first_attempt_never_deduplicates(stage: Stage) -> None:
+    assert voice_id_of(await stage.mint()) != voice_id_of(await stage.mint())
+    assert await stage.standing() == (PRICE, 0)
+
+
+@pytest.mark.parametrize("repetition", [Repetition("key"), Repetition(None, True), Repetition("key", True)])
+async def test_what_was_bought_is_told_again_byte_for_byte_and_not_charged_again(
+    stage: Stage, repetition: Repetition
+) -> None:
+    first = await stage.mint(repetition=Repetition(repetition.idempotency_key))
+    again = await stage.mint(repetition=repetition)
+    assert (again.status, again.body) == (first.status, first.body)
+    assert [*again.headers.items()] == [*first.headers.items(), ("idempotent-replayed", "true")]
+    assert len(stage.provider.calls) == 1
+    assert await stage.standing() == (2 * PRICE, 0)
+    await stage.require_exact_books()
+
+
+async def test_a_replay_needs_no_balance(stage: Stage) -> None:
+    first = await stage.mint(repetition=Repetition("first"))
+    for _ in range(2):
+        await stage.mint(content="other")
+    assert (await stage.mint(repetition=Repetition("first"))).body == first.body
+    assert (await stage.mint(repetition=Repetition(None, True))).body == first.body
+    assert await stage.standing() == (0, 0)
+
+
+async def test_a_key_reused_with_other_content_is_refused_and_changes_nothing(stage: Stage) -> None:
+    await stage.mint(repetition=Repetition("key"))
+    with pytest.raises(GatewayError) as caught:
+        await stage.mint(content="other", repetition=Repetition("key"))
+    assert caught.value.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
+    assert await stage.standing() == (2 * PRICE, 0)
+    assert await stage.statuses() == ["active"]
+
+
+async def test_a_failed_attempt_frees_its_key(stage: Stage) -> None:
+    stage.provider.fault = ProviderError("no")
+    with pytest.raises(GatewayError):
+        await stage.mint(repetition=Repetition("key"))
+    stage.provider.fault = None
+    reply = await stage.mint(content="other", repetition=Repetition("key"))
+    assert "idempotent-replayed" not in reply.headers
+    assert await stage.standing() == (2 * PRICE, 0)
+
+
+async def test_a_refusal_for_lack_of_money_frees_its_key(stage: Stage) -> None:
+    for _ in range(3):
+        await stage.mint()
+    with pytest.raises(GatewayError) as caught:
+        await stage.mint(repetition=Repetition("key"))
+    assert caught.value.code is ErrorCode.INSUFFICIENT_CREDITS
+    assert await stage.database.fetchval("SELECT count(*) FROM idempotency_keys") == 0
+
+
+async def test_a_beginning_in_doubt_frees_its_key(stage: Stage) -> None:
+    with pytest.raises(DatabaseUnavailableError):
+        await stage.mint("lost", repetition=Repetition("key"))
+    await stage.require_untouched()
+    assert (await stage.mint(repetition=Repetition("key"))).status == 200
+
+
+async def test_a_key_whose_request_runs_is_in_progress_for_others(stage: Stage) -> None:
+    refused: list[GatewayError] = []
+    asked = stage.provider.clone_voice
+
+    async def repeat_meanwhile(voice_id: str, recording: Recording) -> None:
+        with pytest.raises(GatewayError) as caught:
+            await stage.mint(repetition=Repetition("key"))
+        refused.append(caught.value)
+        await asked(voice_id, recording)
+
+    stage.provider.clone_voice = repeat_meanwhile  # type: ignore[method-assign]
+    await stage.mint(repetition=Repetition("key"))
+    assert [each.code for each in refused] == [ErrorCode.REQUEST_IN_PROGRESS]
+    assert int(refused[0].headers["Retry-After"]) > 0
+    assert refused[0].should_retry
+    assert await stage.standing() == (2 * PRICE, 0)
+
+
+async def test_fifty_requests_with_one_key_buy_one_voice(stage: Stage) -> None:
+    outcomes = await asyncio.gather(
+        *(stage.mint(repetition=Repetition("key")) for _ in range(50)), return_exceptions=True
+    )
+    bought = {voice_id_of(each) for each in outcomes if isinstance(each, Reply)}
+    refused = [each for each in outcomes if isinstance(each, BaseException)]
+    assert len(bought) == 1
+    assert all(isinstance(each, GatewayError) and each.code is ErrorCode.REQUEST_IN_PROGRESS for each in refused)
+    assert await stage.standing() == (2 * PRICE, 0)
+    assert await stage.statuses() == ["active"]
+    await stage.require_exact_books()
+
+
+async def test_a_lease_that_ran_out_is_never_completed(stage: Stage) -> None:
+    """Nobody has reconciled it yet, and still it is too late: the reconciler may be deleting the voice."""
+    asked = stage.provider.clone_voice
+
+    async def outlive_the_lease(voice_id: str, recording: Recording) -> None:
+        await asked(voice_id, recording)
+        await stage.database.execute("UPDATE mints SET lease_until = clock_timestamp()")
+
+    stage.provider.clone_voice = outlive_the_lease  # type: ignore[method-assign]
+    with pytest.raises(GatewayError) as caught:
+        await stage.mint()
+    assert caught.value.code is ErrorCode.OWNERSHIP_WRITE_FAILED
+    await stage.require_untouched()
+    assert not stage.provider.voices
+
+
+async def test_a_mint_that_the_reconciler_ended_stays_ended(stage: Stage) -> None:
+    asked = stage.provider.clone_voice
+
+    async def be_reconciled(voice_id: str, recording: Recording) -> None:
+        await asked(voice_id, recording)
+        await stage.database.execute("UPDATE mints SET lease_until = clock_timestamp()")
+        assert await stage.reconciler.run() == 1
+
+    stage.provider.clone_voice = be_reconciled  # type: ignore[method-assign]
+    with pytest.raises(GatewayError) as caught:
+        await stage.mint(repetition=Repetition("key"))
+    assert caught.value.code is ErrorCode.OWNERSHIP_WRITE_FAILED
+    await stage.require_untouched()
+    assert not stage.provider.voices

@@ -1,0 +1,46 @@
+"""The numbers of the books: what is held, what the reconciler did, what the audit found."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+Reconciled = Literal["voided", "deleted", "deletion_failed"]
+"""A left-over mint's hold was given back; what a failed mint left at a provider was deleted, or could not be yet."""
+_OUTCOMES: Final[tuple[Reconciled, ...]] = ("voided", "deleted", "deletion_failed")
+
+
+class BooksMetrics:
+    """Gauges of what the books say, the same in every process that asks, and counts of what this process did."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._open_holds = Gauge("kyma_open_holds", "Holds that are neither posted nor given back.", registry=registry)
+        self._oldest = Gauge(
+            "kyma_oldest_open_hold_seconds", "Age of the oldest open hold; 0 without one.", registry=registry
+        )
+        self._problems = Gauge(
+            "kyma_ledger_problems", "What the last light audit found wrong in the books.", registry=registry
+        )
+        self._audited = Gauge(
+            "kyma_ledger_audited_timestamp_seconds", "When the last light audit ended.", registry=registry
+        )
+        self._reconciled = Counter(
+            "kyma_reconciled_total", "What was ended for processes that died or failed.", ["outcome"], registry=registry
+        )
+        for outcome in _OUTCOMES:
+            self._reconciled.labels(outcome)
+
+    def measured(self, open_holds: int, oldest_seconds: float | None) -> None:
+        """The open holds were counted; `oldest_seconds` is the age of the oldest, None without one."""
+        self._open_holds.set(open_holds)
+        self._oldest.set(oldest_seconds or 0.0)
+
+    def audited(self, problems: int) -> None:
+        """A light audit has ended."""
+        self._problems.set(problems)
+        self._audited.set_to_current_time()
+
+    def reconciled(self, outcome: Reconciled) -> None:
+        """Something was ended that a process had left behind."""
+        self._reconciled.labels(outcome).inc()
