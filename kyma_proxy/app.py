@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -58,7 +58,10 @@ class Rehearsal:
     failpoints: Failpoints = NO_FAILPOINTS
     lease_seconds: float = LEASE_SECONDS
     reconcile_seconds: float = _RECONCILE_SECONDS
-    patience: MintPatience = MintPatience()
+    patience: MintPatience = field(default_factory=MintPatience)
+
+
+PRODUCTION: Final = Rehearsal()
 
 
 class Application:
@@ -74,7 +77,7 @@ class Application:
         plugins: Mapping[str, type[Plugin[Any]]],
         *,
         migrate: bool = False,
-        rehearsal: Rehearsal = Rehearsal(),
+        rehearsal: Rehearsal = PRODUCTION,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
@@ -178,7 +181,7 @@ class Application:
         upkeep.every(self._rehearsal.reconcile_seconds, "reconcile", reconciler.run)
         upkeep.every(_MEASURE_SECONDS, "measure open holds", measure)
         upkeep.every(_PRUNE_SECONDS, "prune idempotency keys", partial(database.transact, claims.prune))
-        upkeep.every(_SWEEP_SECONDS, "sweep uploads", cleanups.sweep_uploads)
+        upkeep.every(_SWEEP_SECONDS, "sweep uploads", cleanups.sweep_uploads, at_once=False)
 
     async def _readiness(self) -> tuple[bool, str]:
         if self._state != "ready":

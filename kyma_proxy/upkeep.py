@@ -20,11 +20,13 @@ class Upkeep:
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
 
-    def every(self, seconds: float, name: str, job: Job) -> None:
-        """Run `job` now, and again `seconds` after it has ended, until the process stops."""
-        self._tasks.spawn(self._repeat(seconds, name, job), name=f"upkeep: {name}")
+    def every(self, seconds: float, name: str, job: Job, *, at_once: bool = True) -> None:
+        """Run `job` now (or `seconds` from now), and again `seconds` after it has ended, until the process stops."""
+        self._tasks.spawn(self._repeat(seconds, name, job, at_once), name=f"upkeep: {name}")
 
-    async def _repeat(self, seconds: float, name: str, job: Job) -> None:
+    async def _repeat(self, seconds: float, name: str, job: Job, at_once: bool) -> None:
+        if not at_once:
+            await asyncio.sleep(seconds)
         while True:
             try:
                 await job()

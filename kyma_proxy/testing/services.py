@@ -7,26 +7,36 @@ from types import MappingProxyType
 from typing import cast
 
 from kyma_proxy.accounts.directory import KeyDirectory
+from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import Identity, Reply
+from kyma_proxy.flow import ClientLeftError, Identity, Reply
 from kyma_proxy.services import Services
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
-from kyma_proxy.voices.ownership import OwnershipBook
+from kyma_proxy.voices.ownership import MINTED_PREFIX, OwnershipBook
 from kyma_proxy.voices.provider import ProviderError, VoiceProvider
 
 
 class KeysInMemory:
-    """A key directory over a mapping. A key mapped to an exception raises it, as when the database is away."""
+    """A key directory over a mapping. A key mapped to an exception raises it, as when it was never seen before.
+
+    While `away` is set the database is away: keys identified before go on, every other one is 503.
+    """
 
     def __init__(self, identities: Mapping[str, Identity | Exception]) -> None:
+        self.away = False
         self._identities = identities
+        self._seen: set[str] = set()
 
     async def identify(self, api_key: str) -> Identity | None:
-        """The identity behind the key, or None."""
+        """The identity behind the key, or None. Raises DatabaseUnavailableError while away."""
+        if self.away and api_key not in self._seen:
+            raise DatabaseUnavailableError
         found = self._identities.get(api_key)
         if isinstance(found, Exception):
             raise found
+        if found is not None:
+            self._seen.add(api_key)
         return found
 
 
@@ -41,7 +51,12 @@ class MintingWithoutBooks:
     async def mint(
         self, order: MintOrder, create: Callable[[str], Awaitable[None]], render: Callable[[Minted], Reply]
     ) -> Reply:
-        """Have the voice created, then render the reply. Raises GatewayError PROVIDER_ERROR when the provider fails."""
+        """Have the voice created, then render the reply.
+
+        Raises GatewayError PROVIDER_ERROR when the provider fails, ClientLeftError when nobody waits for the voice.
+        """
+        if not order.attempt.client_connected():
+            raise ClientLeftError("the client left before anything was held")
         self.orders.append(order)
         try:
             await create(self._voice_id)
@@ -54,30 +69,54 @@ class OwnershipInMemory:
     """Who owns which voice, over a mapping of ids to account ids; `asked` are the questions, one set of texts each.
 
     An id mapped to None is on file but not active, so that nobody may use it. An exception instead of a mapping is
-    raised, as when the database is away.
+    raised. While `away` is set the database is away, and only what was asked about before is known.
     """
 
     def __init__(self, owners: Mapping[str, str | None] | Exception) -> None:
-        self._owners = owners
+        self.away = False
         self.asked: list[frozenset[str]] = []
+        self._owners = owners
+        self._seen: set[str] = set()
 
     async def forbidden(
-        self, account_id: str, candidates: Collection[str], *, listed_only: str | None = None
+        self,
+        account_id: str,
+        candidates: Collection[str],
+        *,
+        listed_only: str | None = None,
+        serve_known: bool = False,
     ) -> frozenset[str]:
         """Which candidates the account may not use, by the rules of the real one."""
         self.asked.append(frozenset(candidates))
         if isinstance(self._owners, Exception):
             raise self._owners
         owners = self._owners
-        return frozenset(
+        if self.away:
+            if not serve_known:
+                raise DatabaseUnavailableError
+            known = {each for each in candidates if each in self._seen and _is_kept(owners, each, listed_only)}
+        else:
+            known = set(candidates)
+            self._seen |= known
+        forbidden = frozenset(
             each
-            for each in candidates
+            for each in known
             if (
                 owners[each] != account_id
                 if each in owners
                 else listed_only is not None and each.startswith(listed_only)
             )
         )
+        if not forbidden and len(known) < len(set(candidates)):
+            raise DatabaseUnavailableError
+        return forbidden
+
+
+def _is_kept(owners: Mapping[str, str | None], voice_id: str, listed_only: str | None) -> bool:
+    """Whether what is on file of an id is known without asking."""
+    if voice_id in owners:
+        return owners[voice_id] is not None
+    return not voice_id.startswith((MINTED_PREFIX, listed_only or MINTED_PREFIX))
 
 
 def make_services(

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from multidict import MultiMapping
@@ -15,7 +16,7 @@ from kyma_proxy.errors import ErrorCode, GatewayError
 IDEMPOTENCY_KEY_HEADER: Final = "Idempotency-Key"
 RETRY_COUNT_HEADER: Final = "x-stainless-retry-count"
 """What the official SDKs count their retries in."""
-REPLAYED_HEADERS: Final[Mapping[str, str]] = {"idempotent-replayed": "true"}
+REPLAYED_HEADERS: Final[Mapping[str, str]] = MappingProxyType({"idempotent-replayed": "true"})
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _RETRY_COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -43,9 +44,10 @@ class Attempt:
 
 
 def read_repetition(headers: MultiMapping[str]) -> Repetition:
-    """What the headers say. Raises GatewayError INVALID_REQUEST for a key that is not 1 to 255 visible ASCII characters.
+    """What the headers say. Raises GatewayError INVALID_REQUEST for a bad key.
 
-    A retry count that is not a number counts as none: it is not the client's own to get right.
+    A key is 1 to 255 visible ASCII characters (contract section 4). A retry count that is not a number counts as none:
+    it is not the client's own to get right.
     """
     keys = headers.getall(IDEMPOTENCY_KEY_HEADER, [])
     if len(keys) > 1 or (keys and _KEY.fullmatch(keys[0]) is None):

@@ -46,7 +46,7 @@ _log = structlog.get_logger("kyma_proxy.voices")
 
 @dataclass(frozen=True, slots=True)
 class MintOrder:
-    """Who wants which kind of voice, at what price in micro-dollars, from which provider, asked for by which attempt."""
+    """Who wants which kind of voice, at what price in micro-dollars, from which provider, and in which request."""
 
     account_id: str
     kind: VoiceKind
@@ -137,11 +137,12 @@ class Minting:
             mint = _new_mint(order)
             work = self._run(mint, order, create, render)
             outcome = await self._tasks.finish(work, name=f"mint {mint.voice_id}")
-            if isinstance(outcome, Running):
-                # None: it has failed, and this request begins in its place.
-                outcome = await self._running.join(order.account_id, outcome, attempt.client_connected, deadline)
-            if outcome is not None:
+            if not isinstance(outcome, Running):
                 return outcome
+            reply = await self._running.join(order.account_id, outcome, attempt.client_connected, deadline)
+            if reply is not None:
+                return reply
+            # It has failed: this request begins in its place.
 
     async def _run(
         self,

@@ -13,6 +13,9 @@ async def test_jobs_go_on_whatever_happens_to_them() -> None:
     tasks, turns = Tasks(), {"good": 0, "away": 0, "broken": 0}
     enough = asyncio.Event()
 
+    async def later() -> None:
+        raise AssertionError("its first turn is an hour away")
+
     async def good() -> None:
         turns["good"] += 1
 
@@ -27,6 +30,7 @@ async def test_jobs_go_on_whatever_happens_to_them() -> None:
         raise ZeroDivisionError
 
     upkeep = Upkeep(tasks)
+    upkeep.every(3600, "later", later, at_once=False)
     for job in (good, away, broken):
         upkeep.every(0.001, job.__name__, job)
     async with asyncio.timeout(5):

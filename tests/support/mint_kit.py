@@ -24,6 +24,7 @@ from kyma_proxy.voices.reconciler import Reconciler
 from kyma_proxy.voices.running import RunningMints
 
 PRICE = 2_100_000
+ONCE = Repetition()
 ENDPOINT = "/v1/audio/voice-clone"
 PATIENCE = MintPatience(
     complete_seconds=0.2, unknown_seconds=0.3, void_seconds=0.3, retry_seconds=0.01, join_seconds=3.0
@@ -120,7 +121,7 @@ class Stage:
         *script: str,
         finally_: str = "ok",
         content: str = "recording",
-        repetition: Repetition = Repetition(),
+        repetition: Repetition = ONCE,
         client_connected: Callable[[], bool] = lambda: True,
     ) -> Reply:
         """Mint a voice of this content, while the database follows the script."""

@@ -96,6 +96,6 @@ def test_only_our_own_replies_are_signed() -> None:
     ours, theirs, error = Reply(200), forwarded(500), Reply(418)
     for reply in (ours, theirs, error):
         sign(reply, "req_1")
-    assert set(ours.headers) == {"x-request-id", "Date"}
+    assert set(ours.headers) == {"x-request-id", "Date", "x-should-retry"}
     assert not theirs.headers
     assert error.headers["x-should-retry"] == "false"

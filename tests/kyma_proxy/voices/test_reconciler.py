@@ -11,12 +11,12 @@ from kyma_proxy.database.pool import Database
 from kyma_proxy.voices.attempts import Repetition
 from kyma_proxy.voices.provider import ProviderError, Recording
 from kyma_proxy.voices.reconciler import Reconciler
-from mint_kit import PRICE, Stage
+from mint_kit import ONCE, PRICE, Stage
 
 KEY = Repetition("key")
 
 
-async def _die_in_the_middle(stage: Stage, repetition: Repetition = Repetition(), *, made: bool = True) -> str:
+async def _die_in_the_middle(stage: Stage, repetition: Repetition = ONCE, *, made: bool = True) -> str:
     """Begin a mint and lose the process while the provider works: nobody undoes it, its lease runs out."""
     died = asyncio.get_running_loop().create_future()
     voice_ids: list[str] = []
