@@ -1,0 +1,1 @@
+"""Proving that money and voices come out right, whatever goes wrong at whichever step."""

@@ -1,0 +1,252 @@
+"""One cell of the matrix: a mint in which one thing goes wrong at one step, recovery, a retry, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from e2e_kit.world import CLONE_PATH, database_url
+from kyma_proxy.accounts.accounts import open_account
+from kyma_proxy.app import Application
+from kyma_proxy.database.target import DatabaseTarget
+from kyma_proxy.failpoints import Failpoint
+from kyma_proxy.pipeline.loader import InstalledPlugins
+from kyma_proxy.simulators.minimax import Fault, MiniMaxSimulator
+from kyma_proxy.testing.audio import silent_wav
+from proof_kit.faults import FaultyOnce, Harm, fail, hang, lose_client, lose_provider
+from proof_kit.verdicts import PRICE, Books, Told, read_books, violations
+from proof_kit.world import load, rehearsal, write_config
+
+CREDIT = 3 * PRICE
+SETTLE_SECONDS = 20.0
+_RECORDING = silent_wav(10, bits=8)
+_CHILD = Path(__file__).with_name("child_gateway.py")
+_CLONE_CALL = "/v1/voice_clone"
+IN_CHILD = (Harm.KILLED, Harm.FROZEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What goes wrong, and where."""
+
+    point: Failpoint
+    harm: Harm
+
+    @property
+    def needs_failure(self) -> bool:
+        """Whether the step is passed only by a mint that the provider fails."""
+        return self.point.value.startswith(("mint.und", "provider.delete"))
+
+
+@dataclass
+class Verdict:
+    """What came of a cell."""
+
+    cell: Cell
+    passed: bool = False
+    first: Told = Told(None)
+    retried: Told = Told(None)
+    violations: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        if self.violations:
+            return "VIOLATED"
+        return f"{self.first}>{self.retried}" if self.passed else "not passed"
+
+
+@dataclass
+class CellWorld:
+    """Where a cell plays: the survivor shares books and provider with the gateway that something happens to."""
+
+    folder: Path
+    minimax: MiniMaxSimulator
+    target: DatabaseTarget
+    survivor: Application
+    account_id: str
+    api_key: str
+
+    async def books(self) -> Books:
+        """As the survivor reads them."""
+        return await read_books(self.survivor.database, self.account_id, self.minimax)
+
+
+@asynccontextmanager
+async def cell_world(folder: Path, target: DatabaseTarget) -> AsyncIterator[CellWorld]:
+    """A world over a fresh, migrated database."""
+    async with AsyncExitStack() as stack:
+        minimax = await stack.enter_async_context(MiniMaxSimulator())
+        config = folder / "survivor.yaml"
+        write_config(
+            config, minimax_url=minimax.base_url, api_key=minimax.api_key, database_url=database_url(target)
+        )
+        survivor = Application(load(config), InstalledPlugins(), rehearsal=rehearsal())
+        await survivor.start()
+        stack.push_async_callback(survivor.stop)
+        opened = await survivor.database.transact(lambda connection: open_account(connection, "Ada", CREDIT, "proof"))
+        yield CellWorld(folder, minimax, target, survivor, opened.account_id, opened.api_key)
+
+
+async def ask(port: int, api_key: str, idempotency_key: str | None, seconds: float = 12) -> Told:
+    """Clone once; what the client was told, if anything."""
+    form = aiohttp.FormData(default_to_multipart=True)
+    form.add_field("file", io.BytesIO(_RECORDING), filename="a.wav")
+    headers = {"Authorization": f"Bearer {api_key}"}
+    if idempotency_key is not None:
+        headers["Idempotency-Key"] = idempotency_key
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as http,
+            http.post(f"http://127.0.0.1:{port}{CLONE_PATH}", data=form, headers=headers) as answer,
+        ):
+            fields = json.loads(await answer.read())
+            if answer.status == 200:
+                return Told(200, fields["voice_id"])
+            return Told(answer.status, code=fields["error"]["code"])
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return Told(None)
+
+
+async def settle(world: CellWorld) -> Books:
+    """Wait until nothing is under way, or too long."""
+    books = await world.books()
+    async with asyncio.timeout(SETTLE_SECONDS + 5):
+        for _ in range(round(SETTLE_SECONDS / 0.1)):
+            if books.settled:
+                break
+            await asyncio.sleep(0.1)
+            books = await world.books()
+    return books
+
+
+async def retry(world: CellWorld, key: str) -> Told:
+    """Repeat the request at the survivor as a client would, until it is no longer in progress."""
+    told = Told(None)
+    for _ in range(60):
+        told = await ask(world.survivor.data.port, world.api_key, key)
+        if told.status != 409:
+            break
+        await asyncio.sleep(0.1)
+    return told
+
+
+Cut = Callable[[], Awaitable[None]]
+
+
+async def play_here(world: CellWorld, cell: Cell, target: DatabaseTarget, cut: Cut) -> Verdict:
+    """Play a cell whose gateway lives in this process; `target` leads to the database through what `cut` cuts."""
+    config = world.folder / "faulty.yaml"
+    write_config(
+        config,
+        minimax_url=world.minimax.base_url,
+        api_key=world.minimax.api_key,
+        database_url=database_url(target),
+    )
+    failpoints = FaultyOnce(cell.point, _harm(cell, cut))
+    faulty = Application(load(config), InstalledPlugins(), rehearsal=rehearsal(failpoints))
+    await faulty.start()
+    try:
+        verdict = await _play(world, cell, faulty.data.port)
+        verdict.passed = failpoints.passed.is_set()
+    finally:
+        await faulty.stop()
+    return verdict
+
+
+async def play_in_child(world: CellWorld, cell: Cell) -> Verdict:
+    """Play a cell whose gateway is a process of its own, killed or frozen at the step."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(_CHILD), str(world.folder / "survivor.yaml"), cell.point.value, cell.harm.value),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    reading: asyncio.Task[bytes] | None = None
+    try:
+        port = 0
+        async with asyncio.timeout(60):
+            while not port:
+                line = await process.stdout.readline()
+                assert line, "the gateway did not start"
+                event = json.loads(line) if line.startswith(b"{") else {}
+                port = event.get("port", 0) if event.get("event") == "serving" else 0
+        reading = asyncio.get_running_loop().create_task(process.stdout.read())
+        watch = asyncio.get_running_loop().create_task(_thaw_when_over(process, world))
+        verdict = await _play(world, cell, port)
+        verdict.passed = await watch
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        if reading is not None:
+            await reading
+    return verdict
+
+
+async def _thaw_when_over(process: asyncio.subprocess.Process, world: CellWorld) -> bool:
+    """Wait until the process is dead or stands still; let a frozen one go on once its mint is no longer its own."""
+    for _ in range(600):
+        if process.returncode is not None:
+            return process.returncode == -signal.SIGKILL
+        if _stands_still(process.pid):
+            # Locks that it holds keep the reconciler away; nothing more happens then until it goes on.
+            for _ in range(20):
+                await asyncio.sleep(0.1)
+                if (await world.books()).settled:
+                    break
+            os.kill(process.pid, signal.SIGCONT)
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+def _stands_still(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:
+        return False
+
+
+async def _play(world: CellWorld, cell: Cell, port: int) -> Verdict:
+    key = "proof"
+    if cell.needs_failure:
+        world.minimax.inject(Fault(path=_CLONE_CALL, error_code=1000, moment="after"))
+    verdict = Verdict(cell)
+    verdict.first = await ask(port, world.api_key, key)
+    books = await settle(world)
+    verdict.violations += violations(books, CREDIT, [verdict.first])
+    verdict.retried = await retry(world, key)
+    books = await settle(world)
+    if verdict.retried.status != 200:
+        verdict.violations.append(f"a retry was told {verdict.retried.status} {verdict.retried.code}")
+    if len(books.active) != 1:
+        verdict.violations.append(f"asked twice with one key, {len(books.active)} voices were bought")
+    verdict.violations += violations(books, CREDIT, [verdict.first, verdict.retried])
+    return verdict
+
+
+def _harm(cell: Cell, cut: Cut) -> Callable[[Any], Awaitable[None]]:
+    if cell.harm is Harm.EXCEPTION:
+        return fail
+    if cell.harm is Harm.HANG:
+        return hang
+    if cell.harm is Harm.LOST and cell.point.value.startswith("provider."):
+        return lose_provider
+    if cell.harm is Harm.LOST and cell.point in (Failpoint.REPLY, Failpoint.REPLIED):
+        return lose_client
+
+    async def cut_lines(_subject: Any) -> None:
+        await cut()
+
+    return cut_lines
