@@ -7,13 +7,12 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from database_kit import Postgres, Relay
 from kyma_proxy.failpoints import Failpoint
-from proof_kit.cells import IN_CHILD, Cell, Verdict, cell_world, play_here, play_in_child
+from proof_kit.cells import IN_CHILD, Cell, Verdict, cell_world, failures, play_here, play_in_child, printed
 from proof_kit.faults import Harm
 
 HARMS = (Harm.EXCEPTION, Harm.HANG, Harm.LOST, Harm.KILLED, Harm.FROZEN)
@@ -58,27 +57,11 @@ async def explore(postgres: Postgres, cells: Sequence[Cell]) -> list[Verdict]:
     return list(await asyncio.gather(*map(play, cells)))
 
 
-def printed(verdicts: Sequence[Verdict]) -> str:
-    """A row for each step, a column for each harm: what the client was told, and then on its retry."""
-    told = {(each.cell.point, each.cell.harm): str(each) for each in verdicts}
-    lines = ["", f"{'what the client was told > and on its retry':<44}" + "".join(f"{harm:>12}" for harm in HARMS)]
-    for point in dict.fromkeys(each.cell.point for each in verdicts):
-        lines.append(f"{point:<44}" + "".join(f"{told.get((point, harm), ''):>12}" for harm in HARMS))
-    broken = sum(bool(each.violations) for each in verdicts)
-    lines.append(f"{len(verdicts)} cells, {broken} with violations")
-    return "\n".join(lines)
-
-
 @pytest.mark.timeout(900)
 async def test_nothing_that_goes_wrong_at_any_step_costs_money_or_a_voice(
     postgres: Postgres, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verdicts = await explore(postgres, CELLS)
     with capsys.disabled():
-        print(printed(verdicts))
-    wrong = [f"{each.cell.point} x {each.cell.harm}: {each.violations}" for each in verdicts if each.violations]
-    assert not wrong, "\n".join(wrong)
-    missed = [f"{each.cell.point} x {each.cell.harm}" for each in verdicts if not each.passed]
-    assert not missed, f"these steps were never passed: {missed}"
-
-
+        print(printed(verdicts, HARMS))
+    assert not (found := failures(verdicts)), "\n".join(found)

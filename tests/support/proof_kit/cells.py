@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ import aiohttp
 from e2e_kit.world import CLONE_PATH, database_url
 from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.app import Application
+from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.database.target import DatabaseTarget
 from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.pipeline.loader import InstalledPlugins
@@ -87,9 +88,7 @@ async def cell_world(folder: Path, target: DatabaseTarget) -> AsyncIterator[Cell
     async with AsyncExitStack() as stack:
         minimax = await stack.enter_async_context(MiniMaxSimulator())
         config = folder / "survivor.yaml"
-        write_config(
-            config, minimax_url=minimax.base_url, api_key=minimax.api_key, database_url=database_url(target)
-        )
+        write_config(config, minimax_url=minimax.base_url, api_key=minimax.api_key, database_url=database_url(target))
         survivor = Application(load(config), InstalledPlugins(), rehearsal=rehearsal())
         await survivor.start()
         stack.push_async_callback(survivor.stop)
@@ -119,29 +118,49 @@ async def ask(port: int, api_key: str, idempotency_key: str | None, seconds: flo
 
 
 async def settle(world: CellWorld) -> Books:
-    """Wait until nothing is under way, or too long."""
-    books = await world.books()
-    async with asyncio.timeout(SETTLE_SECONDS + 5):
+    """Wait until nothing is under way, or too long; a database that is away may come back meanwhile."""
+    books: Books | None = None
+    async with asyncio.timeout(SETTLE_SECONDS + 10):
         for _ in range(round(SETTLE_SECONDS / 0.1)):
-            if books.settled:
-                break
+            try:
+                books = await world.books()
+            except DatabaseUnavailableError:
+                books = None
+            if books is not None and books.settled:
+                return books
             await asyncio.sleep(0.1)
-            books = await world.books()
-    return books
+    return books or await world.books()
 
 
 async def retry(world: CellWorld, key: str) -> Told:
-    """Repeat the request at the survivor as a client would, until it is no longer in progress."""
+    """Repeat the request at the survivor as a client would, until it is no longer in progress or refused for a while."""
     told = Told(None)
     for _ in range(60):
         told = await ask(world.survivor.data.port, world.api_key, key)
-        if told.status != 409:
+        if told.status not in (409, 503):
             break
         await asyncio.sleep(0.1)
     return told
 
 
 Cut = Callable[[], Awaitable[None]]
+
+
+def printed(verdicts: Sequence[Verdict], harms: Sequence[Harm]) -> str:
+    """A row for each step, a column for each harm: what the client was told, and then on its retry."""
+    told = {(each.cell.point, each.cell.harm): str(each) for each in verdicts}
+    lines = ["", f"{'what the client was told > and on its retry':<44}" + "".join(f"{harm:>12}" for harm in harms)]
+    for point in dict.fromkeys(each.cell.point for each in verdicts):
+        lines.append(f"{point:<44}" + "".join(f"{told.get((point, harm), ''):>12}" for harm in harms))
+    broken = sum(bool(each.violations) for each in verdicts)
+    lines.append(f"{len(verdicts)} cells, {broken} with violations")
+    return "\n".join(lines)
+
+
+def failures(verdicts: Sequence[Verdict]) -> list[str]:
+    """What did not hold, cell by cell; a step that was never passed proves nothing and is a failure too."""
+    found = [f"{each.cell.point} x {each.cell.harm}: {each.violations}" for each in verdicts if each.violations]
+    return found + [f"{each.cell.point} x {each.cell.harm}: never passed" for each in verdicts if not each.passed]
 
 
 async def play_here(world: CellWorld, cell: Cell, target: DatabaseTarget, cut: Cut) -> Verdict:
@@ -248,5 +267,8 @@ def _harm(cell: Cell, cut: Cut) -> Callable[[Any], Awaitable[None]]:
 
     async def cut_lines(_subject: Any) -> None:
         await cut()
+        if cell.point.value.endswith(".committed"):
+            # The server has done it, and its answer went down with the line.
+            raise ConnectionResetError("injected")
 
     return cut_lines

@@ -8,14 +8,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from proof_kit.faults import FaultyOnce, Harm, freeze, kill
-from proof_kit.world import rehearsal, load
-
 from kyma_proxy.app import Application, run_until
 from kyma_proxy.cli.serve import stop_on_signals
 from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
+from proof_kit.faults import FaultyOnce, Harm, freeze, kill
+from proof_kit.world import load, rehearsal
 
 
 async def main(config: str, point: str, harm: str) -> None:

@@ -79,6 +79,8 @@ def violations(books: Books, credit: int, told: list[Told]) -> list[str]:
         found.append(f"not settled: {books.open_holds} open holds, {books.leased} leases, {books.cleanups} clean-ups")
     if books.balance != credit - books.posted * PRICE:
         found.append(f"balance is {books.balance} after {books.posted} charges of {credit}")
+    if books.balance < books.held:
+        found.append(f"{books.held} held and charged beyond a balance of {books.balance}")
     if books.posted != len(books.active):
         found.append(f"{books.posted} charges for {len(books.active)} active voices")
     if missing := set(books.active) - books.at_provider:

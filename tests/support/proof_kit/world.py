@@ -26,7 +26,7 @@ def write_config(path: Path, *, minimax_url: str, api_key: str, database_url: st
     """A whole configuration that needs nothing of the environment."""
     text = CONFIG.format(
         server="settle_seconds: 10",
-        clone='min_seconds: 1',
+        clone="min_seconds: 1",
         ownership="",
         minimax=minimax_url,
         key=api_key,
