@@ -121,6 +121,14 @@ class DatabaseSettings(Model):
     acquire_timeout_seconds: Seconds = Field(
         default=5, description="A request that waits longer than this many seconds for a connection gets 503."
     )
+    outage_seconds: float = Field(
+        default=300,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long keys and voices seen before are believed while the database is away, in seconds;"
+        " 0 believes nothing.",
+    )
 
     @model_validator(mode="after")
     def _has_a_folder(self) -> DatabaseSettings:
@@ -169,12 +177,24 @@ class MiniMaxUpstreamSettings(CommonUpstreamSettings):
     clone_timeout_seconds: Seconds = Field(
         default=180, description="How long the call that clones a voice may take, in seconds."
     )
+    longest_clone_seconds: Seconds = Field(
+        default=300,
+        description="How long after it was asked the provider may still make a voice, whoever stopped waiting for it, "
+        "in seconds; never less than clone_timeout_seconds.",
+    )
     max_input_chars: int = Field(
         default=5000, ge=1, le=9999, description="Longest text to speak, in characters (Unicode code points)."
     )
     provider_account: NonEmpty = Field(
         default="default", description="Name for the account at the provider that owns the voices; not a secret."
     )
+
+    @model_validator(mode="after")
+    def _provider_outlasts_the_call(self) -> MiniMaxUpstreamSettings:
+        written = "longest_clone_seconds" in self.model_fields_set
+        if written and self.longest_clone_seconds < self.clone_timeout_seconds:
+            raise ValueError("longest_clone_seconds must not be below clone_timeout_seconds")
+        return self
 
 
 class ForwardUpstreamSettings(CommonUpstreamSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
 from kyma_proxy.settings.models import ForwardUpstreamSettings, MiniMaxUpstreamSettings, UpstreamSettings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
@@ -9,10 +10,15 @@ from kyma_proxy.upstreams.forward import ForwardUpstream
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
 
 
-def build_upstream(name: str, settings: UpstreamSettings, tasks: Tasks) -> Upstream:
-    """The upstream of one entry of the configuration, not started. `tasks` takes the work that must be finished."""
+def build_upstream(
+    name: str, settings: UpstreamSettings, tasks: Tasks, *, failpoints: Failpoints = NO_FAILPOINTS
+) -> Upstream:
+    """The upstream of one entry of the configuration, not started.
+
+    `tasks` takes the work that must be finished; `failpoints` are reached around the calls that make voices.
+    """
     match settings:
         case MiniMaxUpstreamSettings():
-            return MiniMaxUpstream(name, settings, tasks)
+            return MiniMaxUpstream(name, settings, tasks, failpoints=failpoints)
         case ForwardUpstreamSettings():
             return ForwardUpstream(name, settings)

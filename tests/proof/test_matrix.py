@@ -1,4 +1,4 @@
-"""The schedule explorer: at every step of a mint, everything that can go wrong goes wrong once. The matrix is printed."""
+"""The schedule explorer: at every step of a mint, everything that can go wrong goes wrong once."""
 
 from __future__ import annotations
 

@@ -50,20 +50,14 @@ class Calls:
         self, path: str, body: Payload, content_type: str, length: int, first_byte_seconds: float
     ) -> OutgoingRequest:
         """A POST of a body of `length` bytes."""
-        group = self._credentials.group_id
-        query = None if group is None else f"GroupId={quote(group, safe='')}"
-        headers = CIMultiDict(
-            {
-                "Host": self.transport.host,
-                "Authorization": f"Bearer {self._credentials.api_key.get_secret_value()}",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "kyma-proxy",
-                "Content-Type": content_type,
-                "Content-Length": str(length),
-            }
-        )
-        return OutgoingRequest("POST", self.transport.target(path, query), headers, first_byte_seconds, body)
+        headers = self._headers()
+        headers["Content-Type"] = content_type
+        headers["Content-Length"] = str(length)
+        return OutgoingRequest("POST", self._target(path, {}), headers, first_byte_seconds, body)
+
+    def lookup(self, path: str, query: Mapping[str, str], first_byte_seconds: float) -> OutgoingRequest:
+        """A GET, which changes nothing."""
+        return OutgoingRequest("GET", self._target(path, query), self._headers(), first_byte_seconds)
 
     def log_refusal(self, answer: Answer, facts: Mapping[str, object]) -> str:
         """Log what the provider refused, loudly where it is the operator who must act.
@@ -79,6 +73,23 @@ class Calls:
         else:
             _log.warning("provider_call_failed", **line)
         return message
+
+    def _target(self, path: str, query: Mapping[str, str]) -> str:
+        group = self._credentials.group_id
+        parameters = [*query.items(), *([] if group is None else [("GroupId", group)])]
+        encoded = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters)
+        return self.transport.target(path, encoded or None)
+
+    def _headers(self) -> CIMultiDict[str]:
+        return CIMultiDict(
+            {
+                "Host": self.transport.host,
+                "Authorization": f"Bearer {self._credentials.api_key.get_secret_value()}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "kyma-proxy",
+            }
+        )
 
 
 def trace_id(reply: IncomingReply) -> str | None:

@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
 from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.exchange import OutgoingRequest
 from kyma_proxy.upstreams.minimax.calls import Calls, read_whole, trace_id
-from kyma_proxy.upstreams.minimax.errors import INVALID_PARAMETERS, VOICE_ID_UNKNOWN, names_voice_id
+from kyma_proxy.upstreams.minimax.errors import (
+    INVALID_PARAMETERS,
+    INVALID_SAMPLE,
+    VOICE_ID_UNKNOWN,
+    names_voice_id,
+    says_file_is_absent,
+)
 from kyma_proxy.upstreams.minimax.multipart import Upload
-from kyma_proxy.upstreams.minimax.wire import MAX_ANSWER_BYTES, Answer, file_id_of, read_answer
+from kyma_proxy.upstreams.minimax.wire import MAX_ANSWER_BYTES, Answer, file_id_of, files_of, read_answer
 from kyma_proxy.voices.provider import ProviderError, Recording
 
 CLONE_PURPOSE = "voice_clone"
 SHORT_CALL_SECONDS = 30.0
 """At most this long is waited for a call that only looks something up or removes it."""
+MAX_LISTING_BYTES = 4 * 1024 * 1024
+"""Some 20,000 files, read in a hundredth of a second or two."""
+_FAILPOINTS: Final[Mapping[str, tuple[Failpoint, Failpoint]]] = {
+    "/v1/files/upload": (Failpoint.UPLOAD_CALL, Failpoint.UPLOAD_ANSWERED),
+    "/v1/voice_clone": (Failpoint.CLONE_CALL, Failpoint.CLONE_ANSWERED),
+    "/v1/delete_voice": (Failpoint.DELETE_CALL, Failpoint.DELETE_ANSWERED),
+}
+"""What is passed before a call is sent, and once its answer was read."""
 
 _log = structlog.get_logger("kyma_proxy.upstreams.minimax")
+
+
+class AnswerLostError(ProviderError):
+    """A call was sent and its answer could not be read: it may have taken effect."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, outcome_known=False)
 
 
 class MiniMaxClient:
     """The calls, on a transport that the caller starts and stops.
 
     Every method raises ProviderError: `code` is the provider's, `should_retry` is true for throttling and refused
-    connections, `outcome_known` is false when the call may have taken effect. Nothing is sent twice. The key stands
-    in no log line, exception or repr.
+    connections, `outcome_known` is false when the call may have taken effect, AnswerLostError when no answer says
+    so. Nothing is sent twice. The key stands in no log line, exception or repr.
     """
 
-    def __init__(self, calls: Calls, clone_timeout_seconds: float) -> None:
+    def __init__(self, calls: Calls, clone_timeout_seconds: float, *, failpoints: Failpoints = NO_FAILPOINTS) -> None:
         self._calls = calls
+        self._failpoints = failpoints
         self._transport = calls.transport
         self._clone_timeout_seconds = clone_timeout_seconds
         self._short_call_seconds = min(SHORT_CALL_SECONDS, calls.transport.timeouts.first_byte_seconds)
@@ -63,29 +87,44 @@ class MiniMaxClient:
                 raise
 
     async def delete_file(self, file_id: int) -> None:
-        """Delete an uploaded recording."""
+        """Delete an uploaded recording; one that is not there counts as deleted."""
         fields = {"file_id": file_id, "purpose": CLONE_PURPOSE}
-        await self._post("/v1/files/delete", fields, self._short_call_seconds)
+        try:
+            await self._post("/v1/files/delete", fields, self._short_call_seconds)
+        except ProviderError as error:
+            if not _says_file_is_absent(error):
+                raise
+
+    async def list_files(self) -> list[tuple[int, str]]:
+        """Id and name of every recording of the account that was uploaded to clone from, whoever did it."""
+        path = "/v1/files/list"
+        request = self._calls.lookup(path, {"purpose": CLONE_PURPOSE}, self._short_call_seconds)
+        answer = await self._call(path, request, MAX_LISTING_BYTES)
+        try:
+            return files_of(answer.fields)
+        except ValueError as error:
+            raise ProviderError(f"{path}: {error}") from error
 
     async def _post(self, path: str, fields: Mapping[str, object], first_byte_seconds: float) -> Answer:
         return await self._call(path, self._calls.json_request(path, fields, first_byte_seconds))
 
-    async def _call(self, path: str, request: OutgoingRequest) -> Answer:
+    async def _call(self, path: str, request: OutgoingRequest, answer_bytes_max: int = MAX_ANSWER_BYTES) -> Answer:
         """Make one call and return its success. Raises ProviderError."""
+        before, answered = _FAILPOINTS.get(path, (None, None))
         started = monotonic_seconds()
         facts: dict[str, object] = {"call": path}
         try:
+            if before is not None:
+                await self._failpoints.reach(before)
             reply = await self._transport.send(request)
             facts |= {"http_status": reply.status, "trace_id": trace_id(reply)}
-            answer = read_answer(reply.status, await read_whole(reply, MAX_ANSWER_BYTES))
+            answer = read_answer(reply.status, await read_whole(reply, answer_bytes_max))
+            if answered is not None:
+                await self._failpoints.reach(answered)
         except TransportError as failure:
             facts["seconds"] = round(monotonic_seconds() - started, 3)
             _log.warning("provider_call_failed", failure=str(failure), **facts)
-            raise ProviderError(
-                f"{path}: {failure}",
-                should_retry=failure.kind is FailureKind.REFUSED,
-                outcome_known=not failure.request_sent,
-            ) from failure
+            raise _unanswered(path, failure) from failure
         facts["seconds"] = round(monotonic_seconds() - started, 3)
         if answer.meaning is not None:
             raise self._refused(path, answer, facts)
@@ -105,6 +144,14 @@ class MiniMaxClient:
         )
 
 
+def _unanswered(path: str, failure: TransportError) -> ProviderError:
+    """What a call without an answer means."""
+    message = f"{path}: {failure}"
+    if failure.request_sent:
+        return AnswerLostError(message)
+    return ProviderError(message, should_retry=failure.kind is FailureKind.REFUSED)
+
+
 def _says_voice_is_absent(error: ProviderError) -> bool:
     """Whether a deletion failed because there is nothing to delete.
 
@@ -113,3 +160,8 @@ def _says_voice_is_absent(error: ProviderError) -> bool:
     if error.code == VOICE_ID_UNKNOWN:
         return True
     return error.code == INVALID_PARAMETERS and names_voice_id(error.message)
+
+
+def _says_file_is_absent(error: ProviderError) -> bool:
+    """Whether a deletion failed because there is nothing to delete: 2013 with words about the file."""
+    return error.code == INVALID_SAMPLE or (error.code == INVALID_PARAMETERS and says_file_is_absent(error.message))

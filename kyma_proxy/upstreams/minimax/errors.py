@@ -42,6 +42,7 @@ class Meaning:
 
 UNKNOWN_ERROR = 1000
 INVALID_PARAMETERS = 2013
+INVALID_SAMPLE = 20132
 VOICE_ID_TAKEN = 2039
 VOICE_ID_UNKNOWN = 2054
 
@@ -63,7 +64,7 @@ CODES: Mapping[int, Meaning] = MappingProxyType(
         1043: Meaning("the sample's words are not those given for validation", Fault.CLIENT),
         1044: Meaning("the prompt's audio and text do not match", Fault.CLIENT),
         INVALID_PARAMETERS: Meaning("invalid parameters; the message names the field", Fault.CLIENT),
-        20132: Meaning("invalid sample or voice id", Fault.CLIENT),
+        INVALID_SAMPLE: Meaning("invalid sample or voice id", Fault.CLIENT),
         2037: Meaning("the sample is too short or too long", Fault.CLIENT),
         2038: Meaning("the account may not clone voices", Fault.OPERATOR),
         # Our ids are random: one that is taken was taken by an earlier attempt whose answer got lost.
@@ -106,6 +107,7 @@ def meaning_of_status(status: int) -> Meaning:
 _VOICE_ID = re.compile(r"voice[ _]?id", re.IGNORECASE)
 # A whole word: `voice_setting` is not about the voice.
 _VOICE_REFUSED = re.compile(r"\bvoices?\b.*\b(?:not|wrong|exists?|found)\b", re.IGNORECASE)
+_FILE_ABSENT = re.compile(r"\bfile[ _]?id\b|\bno such file\b|\bfile\b.*n[o']t\b.*\b(?:exists?|found)\b", re.IGNORECASE)
 
 
 def names_voice_id(message: str) -> bool:
@@ -116,3 +118,11 @@ def names_voice_id(message: str) -> bool:
 def refuses_voice(message: str) -> bool:
     """Whether the provider's words on invalid parameters say that there is no such voice, named by its id or not."""
     return names_voice_id(message) or _VOICE_REFUSED.search(message) is not None
+
+
+def says_file_is_absent(message: str) -> bool:
+    """Whether the provider's words on invalid parameters say that there is no such file, named by its id or not.
+
+    An id that it calls wrong is one that it does not have: ours are well-formed.
+    """
+    return _FILE_ABSENT.search(message) is not None

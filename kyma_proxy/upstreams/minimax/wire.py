@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from kyma_proxy.upstreams.minimax.errors import Fault, Meaning, meaning_of, meaning_of_status
 
@@ -93,6 +93,24 @@ def file_id_of(fields: dict[str, Any]) -> int | None:
     return file_id if _is_int(file_id) else None
 
 
+def files_of(fields: dict[str, Any]) -> list[tuple[int, str]]:
+    """Id and name of each file in a listing; an entry that lacks one of them is left out.
+
+    A listing with nothing in it may be null. Raises ValueError for one that is no list.
+    """
+    files = fields.get("files")
+    if files is None:
+        return []
+    if not isinstance(files, list):
+        raise ValueError("files is not a list")
+    named: list[tuple[int, str]] = []
+    for file in files:
+        file_id, name = (file.get("file_id"), file.get("filename")) if isinstance(file, dict) else (None, None)
+        if _is_int(file_id) and isinstance(name, str):
+            named.append((file_id, name))
+    return named
+
+
 def _json_object(body: bytes | bytearray) -> dict[str, Any] | None:
     try:
         value = json.loads(body)
@@ -132,5 +150,5 @@ def _cut(message: object) -> str:
     return "".join(char if char.isprintable() else " " for char in words[:_MAX_MESSAGE_CHARS]).strip()
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

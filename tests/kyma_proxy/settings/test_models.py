@@ -144,6 +144,19 @@ def test_timeouts_do_not_cross() -> None:
         UpstreamTimeouts(first_byte_seconds=60, total_seconds=20)
 
 
+def minimax(**values: Any) -> MiniMaxUpstreamSettings:
+    return MiniMaxUpstreamSettings.model_validate({"base_url": "https://h", "api_key": SECRET, **values})
+
+
+def test_a_provider_does_not_give_up_before_we_do() -> None:
+    assert (minimax().clone_timeout_seconds, minimax().longest_clone_seconds) == (180, 300)
+    assert minimax(clone_timeout_seconds=60, longest_clone_seconds=60).longest_clone_seconds == 60
+    assert minimax(clone_timeout_seconds=900).clone_timeout_seconds == 900  # only what was written can be wrong
+    for wrong in ({"longest_clone_seconds": 179}, {"clone_timeout_seconds": 301, "longest_clone_seconds": 300}):
+        with pytest.raises(ValidationError, match="longest_clone_seconds must not be below clone_timeout_seconds"):
+            minimax(**wrong)
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), 1e9, True])
 def test_timeouts_are_sane_numbers(seconds: float) -> None:
     with pytest.raises(ValidationError):
@@ -154,6 +167,14 @@ def test_the_data_folder_is_a_folder_of_its_own() -> None:
     for bad in (".", "", b"a\\0b".decode("unicode_escape")):
         with pytest.raises(ValidationError, match="folder"):
             DatabaseSettings.model_validate_json(json.dumps({"data_dir": bad}))
+
+
+def test_what_was_known_is_believed_for_a_bounded_time() -> None:
+    assert DatabaseSettings().outage_seconds == 300
+    assert DatabaseSettings(outage_seconds=0).outage_seconds == 0
+    for bad in (-1, 3601, float("inf"), float("nan")):
+        with pytest.raises(ValidationError):
+            DatabaseSettings(outage_seconds=bad)
 
 
 def test_validation_errors_do_not_repeat_input() -> None:

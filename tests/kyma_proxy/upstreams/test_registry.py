@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.settings.models import ForwardUpstreamSettings, MiniMaxUpstreamSettings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.forward import ForwardUpstream
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
 from kyma_proxy.upstreams.registry import build_upstream
-from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.provider import ProviderError, VoiceProvider
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,18 @@ def test_each_adapter_has_its_class(
     assert type(upstream) is expected
     assert upstream.name == "one"
     assert isinstance(upstream, VoiceProvider) is makes_voices
+
+
+async def test_failpoints_reach_the_calls_that_make_voices() -> None:
+    passed: list[Failpoint] = []
+
+    class Rig:
+        async def reach(self, point: Failpoint, subject: Any = None) -> None:
+            passed.append(point)
+
+    values = {"base_url": "https://upstream.test", "adapter": "minimax", "api_key": "sk-api-x"}
+    upstream = build_upstream("one", MiniMaxUpstreamSettings.model_validate(values), Tasks(), failpoints=Rig())
+    assert isinstance(upstream, VoiceProvider)
+    with pytest.raises(ProviderError):
+        await upstream.delete_voice("kyma_0123456789abcdef")  # it was not started
+    assert passed == [Failpoint.DELETE_CALL]

@@ -34,6 +34,7 @@ SETTLE_SECONDS = 20.0
 _RECORDING = silent_wav(10, bits=8)
 _CHILD = Path(__file__).with_name("child_gateway.py")
 _CLONE_CALL = "/v1/voice_clone"
+NOTHING = Told(None)
 IN_CHILD = (Harm.KILLED, Harm.FROZEN)
 
 
@@ -56,8 +57,8 @@ class Verdict:
 
     cell: Cell
     passed: bool = False
-    first: Told = Told(None)
-    retried: Told = Told(None)
+    first: Told = NOTHING
+    retried: Told = NOTHING
     violations: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -133,7 +134,7 @@ async def settle(world: CellWorld) -> Books:
 
 
 async def retry(world: CellWorld, key: str) -> Told:
-    """Repeat the request at the survivor as a client would, until it is no longer in progress or refused for a while."""
+    """Repeat the request at the survivor as a client would, until it is neither in progress nor put off."""
     told = Told(None)
     for _ in range(60):
         told = await ask(world.survivor.data.port, world.api_key, key)

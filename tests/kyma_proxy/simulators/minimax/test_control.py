@@ -1,5 +1,7 @@
+import asyncio
 import json
 
+import aiohttp
 import pytest
 
 from kyma_proxy.simulators.minimax import Behaviour, Fault
@@ -106,3 +108,47 @@ async def test_ids_without_access_and_faults_of_speech_are_set_over_http(caller)
         calls = json.loads(await reply.text())["calls"]
     assert [(call["events"], call["client_left"]) for call in calls] == [(0, False), (1, False)]
     assert calls[1]["audio_bytes"] > 0
+
+
+UPLOAD, CLONE, LIST = "/v1/files/upload", "/v1/voice_clone", "/v1/files/list"
+LOST = {"reset": {"reset": True, "moment": "after"}, "stalled": {"stall_seconds": 600, "moment": "after"}}
+
+
+@pytest.mark.parametrize("lost", LOST)
+async def test_a_voice_is_made_and_the_answer_lost(caller, simulator, wav, lost) -> None:
+    file_id = await caller.file_id(wav(12), "ref.wav")
+    await switch(caller, "faults", {"path": CLONE, **LOST[lost]})
+
+    with pytest.raises((aiohttp.ClientOSError, TimeoutError)):
+        async with asyncio.timeout(0.5):
+            await caller.clone(VOICE, file_id)
+
+    assert list(simulator.voices) == [VOICE]
+    assert (await caller.clone(VOICE, file_id))["base_resp"]["status_code"] == 2039
+
+
+@pytest.mark.parametrize("lost", LOST)
+async def test_an_upload_is_stored_and_the_answer_lost(caller, simulator, wav, lost) -> None:
+    await switch(caller, "faults", {"path": UPLOAD, **LOST[lost]})
+
+    with pytest.raises((aiohttp.ClientOSError, TimeoutError)):
+        async with asyncio.timeout(0.5):
+            await caller.upload(wav(12), "ref.wav")
+
+    listed = await caller.get(LIST, purpose="voice_clone")
+    assert [(kept["file_id"], kept["filename"]) for kept in listed["files"]] == [(*simulator.files, "ref.wav")]
+
+
+async def test_a_listing_that_fails(caller, simulator, wav) -> None:
+    file_id = await caller.file_id(wav(1), "ref.wav")
+    for fault in ({"error_code": 1000}, {"set_fields": {"files": None}}, {"http_status": 502}):
+        await switch(caller, "faults", {"path": LIST, **fault})
+    await switch(caller, "faults", {"path": LIST, "reset": True, "times": None})
+
+    assert (await caller.get(LIST, purpose="voice_clone"))["base_resp"]["status_code"] == 1000
+    assert (await caller.get(LIST, purpose="voice_clone"))["files"] is None
+    async with caller.session.get(LIST, params={"purpose": "voice_clone"}) as reply:
+        assert reply.status == 502
+    with pytest.raises(aiohttp.ClientOSError):
+        await caller.get(LIST, purpose="voice_clone")
+    assert list(simulator.files) == [file_id]

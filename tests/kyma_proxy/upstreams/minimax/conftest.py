@@ -12,10 +12,14 @@ import pytest
 import structlog
 
 from kyma_proxy.errors import GatewayError
+from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
 from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.settings.models import MiniMaxUpstreamSettings, UpstreamTimeouts
 from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
+from kyma_proxy.upstreams.minimax.client import MiniMaxClient
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
+from kyma_proxy.upstreams.transport import Transport
 
 KEY = "sk-api-very-secret"
 DOCUMENT = {"model": "minimax-speech-hd", "input": "Platform four, ten minutes.", "voice_id": "kyma_0123456789abcdef"}
@@ -38,10 +42,10 @@ class Provider:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            length = next(int(line[15:]) for line in head.split("\r\n") if line.lower().startswith("content-length:"))
+            lengths = [int(line[15:]) for line in head.split("\r\n") if line.lower().startswith("content-length:")]
             path = head.split(" ")[1]
             self.heads.append(head)
-            self.calls.append((path, await reader.readexactly(length)))
+            self.calls.append((path, await reader.readexactly(sum(lengths))))
             answer = self.answers.get(path.partition("?")[0], {})
             if callable(answer):
                 await answer(writer)
@@ -155,6 +159,24 @@ def settings(quick: UpstreamTimeouts) -> Callable[..., MiniMaxUpstreamSettings]:
         return MiniMaxUpstreamSettings.model_validate(values)
 
     return make
+
+
+@pytest.fixture
+async def client_of(settings: Any) -> AsyncIterator[Callable[..., Awaitable[MiniMaxClient]]]:
+    """Starts a client of its own transport; keywords change the settings."""
+    transports: list[Transport] = []
+
+    async def start(base_url: str, failpoints: Failpoints = NO_FAILPOINTS, **more: Any) -> MiniMaxClient:
+        made = settings(base_url, **more)
+        transport = Transport(str(made.base_url), made.timeouts)
+        transports.append(transport)
+        await transport.start()
+        calls = Calls(transport, Credentials(made.api_key, made.group_id))
+        return MiniMaxClient(calls, made.clone_timeout_seconds, failpoints=failpoints)
+
+    yield start
+    for transport in transports:
+        await transport.stop()
 
 
 @pytest.fixture

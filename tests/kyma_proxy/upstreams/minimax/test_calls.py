@@ -63,6 +63,20 @@ def test_a_call_of_json(group_id: str | None, query: str, quick: Any) -> None:
     assert "sk-secret" not in f"{request!r}{calls!r}{vars(calls)}"
 
 
+@pytest.mark.parametrize(("group_id", "query"), [(None, ""), ("17 &x", "&GroupId=17%20%26x")])
+def test_a_lookup(group_id: str | None, query: str, quick: Any) -> None:
+    request = calls_with(quick, group_id).lookup("/v1/files/list", {"purpose": "voice clone"}, 3)
+    assert (request.method, request.target) == ("GET", f"/base/v1/files/list?purpose=voice%20clone{query}")
+    assert (request.first_byte_seconds, request.repeatable, request.body) == (3, False, None)
+    assert dict(request.headers) == {
+        "Host": "api.minimax.test",
+        "Authorization": "Bearer sk-secret",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "kyma-proxy",
+    }
+
+
 @pytest.mark.parametrize(
     ("code", "event", "level"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 from unittest.mock import Mock
 
@@ -15,9 +15,9 @@ from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
 from structlog.testing import capture_logs
 
-from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
-from kyma_proxy.upstreams.minimax.client import MiniMaxClient
-from kyma_proxy.upstreams.transport import Transport
+from kyma_proxy.failpoints import Failpoint
+from kyma_proxy.upstreams.errors import FailureKind, TransportError
+from kyma_proxy.upstreams.minimax.client import AnswerLostError
 from kyma_proxy.voices.provider import ProviderError, Recording
 
 RECORDING = Recording(b"ID3" + bytes(1000), "mp3")
@@ -30,23 +30,6 @@ class MockedResponse(aiohttp.ClientResponse):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", Mock(output_size=0))
         super().__init__(*args, **kwargs)
-
-
-@pytest.fixture
-async def client_of(settings: Any) -> AsyncIterator[Callable[..., Awaitable[MiniMaxClient]]]:
-    transports: list[Transport] = []
-
-    async def start(base_url: str, **more: Any) -> MiniMaxClient:
-        made = settings(base_url, **more)
-        transport = Transport(str(made.base_url), made.timeouts)
-        transports.append(transport)
-        await transport.start()
-        calls = Calls(transport, Credentials(made.api_key, made.group_id))
-        return MiniMaxClient(calls, made.clone_timeout_seconds)
-
-    yield start
-    for transport in transports:
-        await transport.stop()
 
 
 async def failure(call: Awaitable[object]) -> ProviderError:
@@ -139,7 +122,9 @@ async def test_an_answer_that_is_no_envelope(
     client = await client_of(PUBLIC)
     with aioresponses() as mocked:
         mocked.post(f"{PUBLIC}/v1/voice_clone", status=status, body=body, response_class=MockedResponse)
-        assert verdict(await failure(client.voice_clone(1, "kyma_0"))) == (None, should_retry, outcome_known)
+        error = await failure(client.voice_clone(1, "kyma_0"))
+    assert verdict(error) == (None, should_retry, outcome_known)
+    assert not isinstance(error, AnswerLostError)
 
 
 CONNECTION_KEY = ConnectionKey("api.minimax.test", 443, True, True, None, None, None, None)
@@ -165,7 +150,9 @@ async def test_a_failure_of_the_connection(
     client = await client_of(PUBLIC)
     with aioresponses() as mocked:
         mocked.post(f"{PUBLIC}/v1/voice_clone", exception=exception)
-        assert verdict(await failure(client.voice_clone(1, "kyma_0"))) == (None, should_retry, outcome_known)
+        error = await failure(client.voice_clone(1, "kyma_0"))
+        assert verdict(error) == (None, should_retry, outcome_known)
+        assert isinstance(error, AnswerLostError) is not outcome_known
         assert sum(len(calls) for calls in mocked.requests.values()) == 1  # nothing is sent twice
 
 
@@ -196,7 +183,9 @@ async def endless(writer: asyncio.StreamWriter) -> None:
 async def test_an_answer_lost_on_the_way_leaves_the_outcome_open(answer: Any, client_of: Any, provider: Any) -> None:
     provider.answers["/v1/voice_clone"] = answer
     client = await client_of(provider.base_url)
-    assert verdict(await failure(client.voice_clone(1, "kyma_0"))) == (None, False, False)
+    error = await failure(client.voice_clone(1, "kyma_0"))
+    assert verdict(error) == (None, False, False)
+    assert isinstance(error, AnswerLostError)
     assert len(provider.calls) == 1
 
 
@@ -282,6 +271,98 @@ async def test_the_key_stands_in_no_failure_of_the_connection(
                 error = error.__cause__ or error.__context__
     assert key not in str(logs)
     assert {log["event"] for log in logs} == {"provider_call_failed"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "absent"),
+    [
+        (2013, "invalid params, file not found", True),
+        (2013, "invalid params, file_id not exist", True),
+        (20132, "invalid samples or voice_id", True),
+        (2013, "invalid params, purpose", False),
+        (1000, "file not found", False),
+    ],
+)
+async def test_deleting_a_file_that_is_not_there(
+    code: int, message: str, absent: bool, client_of: Any, provider: Any
+) -> None:
+    provider.answers["/v1/files/delete"] = {"base_resp": {"status_code": code, "status_msg": message}}
+    client = await client_of(provider.base_url)
+    if absent:
+        await client.delete_file(1)
+    else:
+        assert (await failure(client.delete_file(1))).code == code
+
+
+async def test_a_listing_may_be_longer_than_other_answers_but_has_a_limit(client_of: Any, provider: Any) -> None:
+    entry = {"file_id": 318207745120993412, "filename": "kyma_0123456789abcdef.mp3", "purpose": "voice_clone"}
+    client = await client_of(provider.base_url, group_id="17")
+    provider.answers["/v1/files/list"] = {"files": [entry] * 20_000}
+    listed = await client.list_files()
+    assert set(listed) == {(318207745120993412, "kyma_0123456789abcdef.mp3")}
+    assert len(listed) == 20_000
+    assert provider.calls == [("/v1/files/list?purpose=voice_clone&GroupId=17", b"")]
+    provider.answers["/v1/files/list"] = {"files": [entry] * 50_000}
+    assert isinstance(await failure(client.list_files()), AnswerLostError)
+
+
+CALLS = {
+    "UPLOAD": lambda client: client.upload_file(RECORDING, "kyma_0.mp3"),
+    "CLONE": lambda client: client.voice_clone(1, "kyma_0"),
+    "DELETE": lambda client: client.delete_voice("kyma_0"),
+}
+
+
+class Rig:
+    """Failpoints that remember what was passed, and fail at one of them."""
+
+    def __init__(self, fails_at: Failpoint | None = None, kind: FailureKind = FailureKind.BROKEN) -> None:
+        self.fails_at = fails_at
+        self.kind = kind
+        self.passed: list[Failpoint] = []
+
+    async def reach(self, point: Failpoint, subject: Any = None) -> None:
+        assert subject is None
+        self.passed.append(point)
+        if point is self.fails_at:
+            raise TransportError(self.kind, "as if")
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_a_call_passes_its_two_failpoints(name: str, client_of: Any, provider: Any) -> None:
+    rig = Rig()
+    await CALLS[name](await client_of(provider.base_url, rig))
+    assert rig.passed == [Failpoint[f"{name}_CALL"], Failpoint[f"{name}_ANSWERED"]]
+    assert len(provider.calls) == 1
+
+
+async def test_other_calls_pass_no_failpoint(client_of: Any, provider: Any) -> None:
+    rig = Rig()
+    client = await client_of(provider.base_url, rig)
+    await client.delete_file(1)
+    await client.list_files()
+    assert (rig.passed, len(provider.calls)) == ([], 2)
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_a_fault_at_a_failpoint_is_like_one_of_the_connection(name: str, client_of: Any, provider: Any) -> None:
+    before, answered = Failpoint[f"{name}_CALL"], Failpoint[f"{name}_ANSWERED"]
+    refused = await failure(CALLS[name](await client_of(provider.base_url, Rig(before, FailureKind.REFUSED))))
+    assert verdict(refused) == (None, True, True)
+    assert not isinstance(refused, AnswerLostError)
+    assert provider.calls == []
+    lost = await failure(CALLS[name](await client_of(provider.base_url, Rig(answered))))
+    assert verdict(lost) == (None, False, False)
+    assert isinstance(lost, AnswerLostError)
+    assert len(provider.calls) == 1
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_a_refusal_that_was_lost_is_a_lost_answer(name: str, client_of: Any, provider: Any) -> None:
+    refused = {"base_resp": {"status_code": 2037, "status_msg": "no"}}
+    provider.answers = dict.fromkeys(("/v1/files/upload", "/v1/voice_clone", "/v1/delete_voice"), refused)
+    lost = await failure(CALLS[name](await client_of(provider.base_url, Rig(Failpoint[f"{name}_ANSWERED"]))))
+    assert verdict(lost) == (None, False, False)
 
 
 async def test_ten_megabytes_are_uploaded_without_being_copied(client_of: Any, origin: Any, wire: Any) -> None:

@@ -11,6 +11,7 @@ from kyma_proxy.upstreams.minimax.errors import (
     meaning_of_status,
     names_voice_id,
     refuses_voice,
+    says_file_is_absent,
 )
 
 BY_FAULT = {
@@ -89,3 +90,24 @@ def test_words_that_refuse_a_voice(message: str, refuses: bool) -> None:
 def test_only_words_about_the_id_say_that_there_is_nothing_to_delete() -> None:
     assert not names_voice_id("this voice can not be deleted")
     assert names_voice_id("VoiceId wrong")
+
+
+@pytest.mark.parametrize(
+    ("message", "absent"),
+    [
+        ("invalid params, file not found", True),
+        ("invalid params, file_id not exist", True),
+        ("invalid params, file_id does not exist", True),
+        ("Invalid File ID", True),
+        ("the file doesn't exist", True),
+        ("no such file", True),
+        ("invalid params, purpose", False),
+        ("invalid params, invalid file ext for voice clone", False),
+        ("file size exceeds 20MB", False),
+        ("/v1/files/delete: 2013 invalid params", False),
+        ("voice_id does not exist", False),
+        ("", False),
+    ],
+)
+def test_words_that_say_that_there_is_no_such_file(message: str, absent: bool) -> None:
+    assert says_file_is_absent(message) is absent

@@ -1,8 +1,7 @@
-"""Cloning and deleting voices, the upload that must not be left at the provider, and speech with all its quirks."""
+"""Voices and their recordings, speech with all its quirks."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -12,9 +11,8 @@ from structlog.testing import capture_logs
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.tasks import Tasks
-from kyma_proxy.upstreams.minimax import upstream as minimax_upstream
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
-from kyma_proxy.voices.provider import ProviderError, Recording, VoiceProvider
+from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceProvider
 
 RECORDING = Recording(bytearray(b"RIFF" + bytes(1000)), "wav")
 VOICE = "kyma_0123456789abcdef"
@@ -23,10 +21,7 @@ SPOKEN = {"data": {"audio": "494433", "status": 2, "ced": ""}, "extra_info": {"u
 
 
 @pytest.fixture
-async def make(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Callable[..., Awaitable[tuple[MiniMaxUpstream, Tasks]]]]:
-    monkeypatch.setattr(minimax_upstream, "CLEANUP_DELAYS_SECONDS", (0.01, 0.01, None))
+async def make(settings: Any) -> AsyncIterator[Callable[..., Awaitable[tuple[MiniMaxUpstream, Tasks]]]]:
     opened: list[tuple[MiniMaxUpstream, Tasks]] = []
 
     async def start(base_url: str, **more: Any) -> tuple[MiniMaxUpstream, Tasks]:
@@ -64,102 +59,27 @@ async def test_a_clone_uploads_under_the_voice_id_and_deletes_the_upload(make: A
     assert provider.json_of("/v1/files/delete") == [{"file_id": FILE, "purpose": "voice_clone"}]
 
 
-async def test_the_answer_does_not_wait_for_the_deletion(make: Any, provider: Any) -> None:
-    asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(writer: asyncio.StreamWriter) -> None:
-        asked.set()
-        await go_on.wait()
-
-    provider.answers["/v1/files/delete"] = slow
-    upstream, tasks = await make(provider.base_url)
-    await upstream.clone_voice(VOICE, RECORDING)
-    await asyncio.wait_for(asked.wait(), 2)
-    assert tasks.obligations == 1
-    go_on.set()
+@pytest.mark.parametrize(
+    ("more", "longest"),
+    [
+        ({}, 300),
+        ({"clone_timeout_seconds": 400}, 400),
+        ({"longest_clone_seconds": 90, "clone_timeout_seconds": 60}, 90),
+    ],
+)
+async def test_how_long_the_provider_may_still_make_a_voice(more: dict[str, float], longest: float, make: Any) -> None:
+    upstream, _ = await make("http://127.0.0.1:1", **more)
+    assert upstream.longest_clone_seconds == longest
 
 
-@pytest.mark.parametrize(("code", "outcome_known"), [(2037, True), (1000, False), (2039, False)])
-async def test_the_upload_is_deleted_after_a_clone_that_failed(
-    code: int, outcome_known: bool, make: Any, provider: Any
-) -> None:
-    provider.answers["/v1/voice_clone"] = {"base_resp": {"status_code": code, "status_msg": "no"}}
-    upstream, tasks = await make(provider.base_url)
-    error = await failure(upstream.clone_voice(VOICE, RECORDING))
-    assert (error.code, error.should_retry, error.outcome_known) == (code, False, outcome_known)
-    assert await tasks.drain(5)
-    assert paths(provider) == ["/v1/files/upload", "/v1/voice_clone", "/v1/files/delete"]
-
-
-async def test_the_upload_is_deleted_when_the_caller_stops_waiting(make: Any, provider: Any) -> None:
-    cloning = asyncio.Event()
-
-    async def stall(writer: asyncio.StreamWriter) -> None:
-        cloning.set()
-        await asyncio.sleep(5)
-
-    provider.answers["/v1/voice_clone"] = stall
-    upstream, tasks = await make(provider.base_url, clone_timeout_seconds=30)
-    caller = asyncio.get_running_loop().create_task(upstream.clone_voice(VOICE, RECORDING))
-    await asyncio.wait_for(cloning.wait(), 2)
-    caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
-    assert await tasks.drain(5)
-    assert paths(provider)[-1] == "/v1/files/delete"
-
-
-async def test_a_clone_that_gives_no_answer_leaves_the_outcome_open(make: Any, provider: Any) -> None:
-    async def stall(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(5)
-
-    provider.answers["/v1/voice_clone"] = stall
-    upstream, _ = await make(provider.base_url, clone_timeout_seconds=0.2)
-    error = await failure(upstream.clone_voice(VOICE, RECORDING))
-    assert (error.code, error.should_retry, error.outcome_known) == (None, False, False)
-    assert paths(provider).count("/v1/voice_clone") == 1
-
-
-@pytest.mark.parametrize(("code", "should_retry"), [(1002, True), (1004, False), (1000, False)])
-async def test_an_upload_that_failed_made_no_voice(code: int, should_retry: bool, make: Any, provider: Any) -> None:
-    provider.answers["/v1/files/upload"] = {"base_resp": {"status_code": code, "status_msg": "no"}}
-    upstream, tasks = await make(provider.base_url)
-    error = await failure(upstream.clone_voice(VOICE, RECORDING))
-    assert (error.code, error.should_retry, error.outcome_known) == (code, should_retry, True)
-    assert tasks.obligations == 0
-    assert paths(provider) == ["/v1/files/upload"]
-
-
-async def test_an_upload_that_may_be_left_over_is_logged(make: Any, provider: Any) -> None:
-    async def close(writer: asyncio.StreamWriter) -> None:
-        pass
-
-    provider.answers["/v1/files/upload"] = close
+async def test_what_a_lost_answer_left_is_listed_and_deleted(make: Any, provider: Any) -> None:
+    provider.answers["/v1/files/list"] = {"files": [{"file_id": FILE, "filename": f"{VOICE}.m4a"}]}
     upstream, _ = await make(provider.base_url)
-    with capture_logs() as logs:
-        error = await failure(upstream.clone_voice(VOICE, RECORDING))
-    assert error.outcome_known
-    assert {"event": "provider_upload_left_over", "filename": f"{VOICE}.wav", "log_level": "warning"} in logs
-
-
-async def test_a_refused_connection_may_be_retried(make: Any, refused_url: str) -> None:
-    upstream, _ = await make(refused_url)
-    error = await failure(upstream.clone_voice(VOICE, RECORDING))
-    assert (error.code, error.should_retry, error.outcome_known) == (None, True, True)
-
-
-@pytest.mark.parametrize(("code", "attempts"), [(1000, 3), (1002, 3), (2013, 1)])
-async def test_deleting_the_upload_is_tried_a_few_times_where_that_may_help(
-    code: int, attempts: int, make: Any, provider: Any
-) -> None:
-    provider.answers["/v1/files/delete"] = {"base_resp": {"status_code": code, "status_msg": "no"}}
-    upstream, tasks = await make(provider.base_url)
-    with capture_logs() as logs:
-        await upstream.clone_voice(VOICE, RECORDING)
-        assert await tasks.drain(5)
-    assert paths(provider).count("/v1/files/delete") == attempts
-    (left_over,) = [log for log in logs if log["event"] == "provider_upload_left_over"]
-    assert (left_over["file_id"], left_over["filename"]) == (FILE, f"{VOICE}.wav")
+    assert list(await upstream.list_uploads()) == [StoredUpload(FILE, VOICE)]
+    await upstream.delete_upload(FILE)
+    assert provider.json_of("/v1/files/delete") == [{"file_id": FILE, "purpose": "voice_clone"}]
+    provider.answers["/v1/files/delete"] = {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}
+    assert (await failure(upstream.delete_upload(FILE))).code == 1004
 
 
 async def test_deleting_a_voice(make: Any, provider: Any) -> None:

@@ -12,6 +12,7 @@ from kyma_proxy.upstreams.minimax.wire import (
     audio_of,
     closes_stream,
     file_id_of,
+    files_of,
     read_answer,
     read_event,
     usage_characters_of,
@@ -170,3 +171,41 @@ def test_which_event_is_the_last(fields: dict[str, Any], closes: bool) -> None:
 )
 def test_what_the_provider_bills_for(extra: Any, characters: int | None) -> None:
     assert usage_characters_of({"extra_info": extra}) == characters
+
+
+def test_a_listing_gives_exact_ids_and_names() -> None:
+    body = (
+        b'{"files":[{"file_id":9223372036854775807,"bytes":1,"filename":"a.mp3","purpose":"voice_clone"},'
+        b'{"file_id":9223372036854775806,"filename":"\\u00e9.wav"}],"base_resp":{"status_code":0}}'
+    )
+    assert files_of(read_answer(200, body).fields) == [(2**63 - 1, "a.mp3"), (2**63 - 2, "é.wav")]
+
+
+@pytest.mark.parametrize("fields", [{}, {"files": None}, {"files": []}])
+def test_a_listing_may_be_empty_in_several_ways(fields: dict[str, Any]) -> None:
+    assert files_of(fields) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        7,
+        "a.mp3",
+        [1, "a.mp3"],
+        {"file_id": True, "filename": "a.mp3"},
+        {"file_id": 1.0, "filename": "a.mp3"},
+        {"file_id": "1", "filename": "a.mp3"},
+        {"file_id": 1, "filename": None},
+        {"filename": "a.mp3"},
+        {"file_id": 1},
+    ],
+)
+def test_what_is_no_file_is_left_out_of_a_listing(entry: object) -> None:
+    assert files_of({"files": [entry, {"file_id": 2, "filename": "b.mp3"}]}) == [(2, "b.mp3")]
+
+
+@pytest.mark.parametrize("files", ["", "none", {}, {"file_id": 1, "filename": "a.mp3"}, 0, False])
+def test_a_listing_that_is_no_list_is_not_taken_for_an_empty_one(files: object) -> None:
+    with pytest.raises(ValueError, match="not a list"):
+        files_of({"files": files})
