@@ -14,7 +14,7 @@ ASKED := $(if $(filter-out file,$(origin PYTHON)),$(shell "$(PYTHON)" -c '$(VERS
 FITS := grep -qF "$(CURDIR)/$(VENV)" $(VENV)/pyvenv.cfg && \
 	$(BIN)/python -c 'import sys; sys.exit(sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))' "$(ASKED)"
 
-.PHONY: dev test lint bench docs lock clean
+.PHONY: dev test torture lint bench docs lock clean
 ifneq ($(shell ($(FITS)) 2>/dev/null && echo fits),fits)
 .PHONY: $(READY)
 endif
@@ -25,6 +25,12 @@ dev: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+# A longer search for schedules that cost money or a voice; `make torture MINUTES=60`.
+MINUTES ?= 10
+torture: $(READY)
+	KYMA_TORTURE=1 $(BIN)/python -m pytest tests/proof/test_model.py
+	PYTHONPATH=tests/support $(BIN)/python -m proof_kit.torture --minutes $(MINUTES)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,6 +39,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/clone_cost.py
 	$(BIN)/python benchmarks/speech_first_byte.py
+	$(BIN)/python benchmarks/ledger_throughput.py
 
 # The reference pages, from the code.
 docs: $(READY)

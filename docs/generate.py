@@ -68,6 +68,14 @@ connection, because then nothing was done.
 |---|---|---|---|---|
 """
 
+RETRIES = """
+An answer of 200 carries `x-should-retry: false`. These answers of the provider make it `true` on `provider_error`,
+because then nothing was done:
+
+| provider's code | what it means |
+|---|---|
+"""
+
 SPEECH_HEAD = """# Speech at MiniMax
 
 Made by `make docs` from the tables in `kyma_proxy/upstreams/minimax/`; do not edit.
@@ -112,7 +120,12 @@ def errors() -> str:
         f"| {code.status} | `{code.code}` | `{code.kind}` | {str(code.should_retry).lower()} | {code.meaning} |"
         for code in ErrorCode
     ]
-    return ERRORS_HEAD + "\n".join(rows) + "\n"
+    return ERRORS_HEAD + "\n".join(rows) + "\n" + RETRIES + _retried_codes()
+
+
+def _retried_codes() -> str:
+    rows = [f"| {code} | {meaning.text} |" for code, meaning in sorted(CODES.items()) if meaning.retryable]
+    return "\n".join([*rows, "| none | the connection was refused |"]) + "\n"
 
 
 def speech() -> str:

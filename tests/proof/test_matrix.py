@@ -17,7 +17,7 @@ from proof_kit.faults import Harm
 
 HARMS = (Harm.EXCEPTION, Harm.HANG, Harm.LOST, Harm.KILLED, Harm.FROZEN)
 CELLS = [Cell(point, harm) for point in Failpoint for harm in HARMS]
-AT_ONCE = 6
+AT_ONCE = 5
 
 
 async def _play(postgres: Postgres, cell: Cell) -> Verdict:

@@ -24,7 +24,7 @@ from kyma_proxy.voices.minting import Minted, Minting, MintOrder
 from kyma_proxy.voices.mints import Mint
 from kyma_proxy.voices.provider import Recording
 from mint_kit import Stage
-from proof_kit.cells import CREDIT, Cell, CellWorld, ask, cell_world, play_here, settle
+from proof_kit.cells import CREDIT, Asking, Cell, CellWorld, ask, cell_world, play_here, settle
 from proof_kit.faults import Harm
 from proof_kit.verdicts import PRICE, violations
 
@@ -61,12 +61,12 @@ def _cell(point: Failpoint, harm: Harm) -> Callable[[CellWorld, Relay], Any]:
 async def _race(world: CellWorld, _relay: Relay) -> list[str]:
     """Eight clones at once on credit for three."""
     port = world.survivor.data.port
-    told = await asyncio.gather(*(ask(port, world.api_key, None) for _ in range(8)))
+    told = await asyncio.gather(*(ask(port, world.api_key, Asking()) for _ in range(8)))
     return violations(await settle(world), CREDIT, list(told))
 
 
 async def _one(world: CellWorld, _relay: Relay) -> list[str]:
-    told = await ask(world.survivor.data.port, world.api_key, None)
+    told = await ask(world.survivor.data.port, world.api_key, Asking())
     return violations(await settle(world), CREDIT, [told])
 
 

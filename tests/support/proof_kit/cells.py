@@ -8,11 +8,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -25,13 +24,13 @@ from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.simulators.minimax import Fault, MiniMaxSimulator
 from kyma_proxy.testing.audio import silent_wav
-from proof_kit.faults import FaultyOnce, Harm, fail, hang, lose_client, lose_provider
+from proof_kit.faults import Cut, Faulty, Harm, harm_of
 from proof_kit.verdicts import PRICE, Books, Told, read_books, violations
 from proof_kit.world import load, rehearsal, write_config
 
 CREDIT = 3 * PRICE
 SETTLE_SECONDS = 20.0
-_RECORDING = silent_wav(10, bits=8)
+RECORDINGS = {"one": silent_wav(10, bits=8), "another": silent_wav(11, bits=8)}
 _CHILD = Path(__file__).with_name("child_gateway.py")
 _CLONE_CALL = "/v1/voice_clone"
 NOTHING = Told(None)
@@ -97,14 +96,24 @@ async def cell_world(folder: Path, target: DatabaseTarget) -> AsyncIterator[Cell
         yield CellWorld(folder, minimax, target, survivor, opened.account_id, opened.api_key)
 
 
-async def ask(port: int, api_key: str, idempotency_key: str | None, seconds: float = 12) -> Told:
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a client asks for a voice."""
+
+    key: str | None = None
+    is_marked_retry: bool = False
+    recording: str = "one"
+    seconds: float = 12
+
+
+async def ask(port: int, api_key: str, how: Asking) -> Told:
     """Clone once; what the client was told, if anything."""
     form = aiohttp.FormData(default_to_multipart=True)
-    form.add_field("file", io.BytesIO(_RECORDING), filename="a.wav")
-    headers = {"Authorization": f"Bearer {api_key}"}
-    if idempotency_key is not None:
-        headers["Idempotency-Key"] = idempotency_key
-    timeout = aiohttp.ClientTimeout(total=seconds)
+    form.add_field("file", io.BytesIO(RECORDINGS[how.recording]), filename="a.wav")
+    headers = {"Authorization": f"Bearer {api_key}", "x-stainless-retry-count": str(int(how.is_marked_retry))}
+    if how.key is not None:
+        headers["Idempotency-Key"] = how.key
+    timeout = aiohttp.ClientTimeout(total=how.seconds)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
@@ -112,7 +121,7 @@ async def ask(port: int, api_key: str, idempotency_key: str | None, seconds: flo
         ):
             fields = json.loads(await answer.read())
             if answer.status == 200:
-                return Told(200, fields["voice_id"])
+                return Told(200, fields["voice_id"], replayed="idempotent-replayed" in answer.headers)
             return Told(answer.status, code=fields["error"]["code"])
     except (aiohttp.ClientError, TimeoutError, OSError):
         return Told(None)
@@ -133,18 +142,15 @@ async def settle(world: CellWorld) -> Books:
     return books or await world.books()
 
 
-async def retry(world: CellWorld, key: str) -> Told:
+async def retry(world: CellWorld, how: Asking) -> Told:
     """Repeat the request at the survivor as a client would, until it is neither in progress nor put off."""
     told = Told(None)
     for _ in range(60):
-        told = await ask(world.survivor.data.port, world.api_key, key)
+        told = await ask(world.survivor.data.port, world.api_key, how)
         if told.status not in (409, 503):
             break
         await asyncio.sleep(0.1)
     return told
-
-
-Cut = Callable[[], Awaitable[None]]
 
 
 def printed(verdicts: Sequence[Verdict], harms: Sequence[Harm]) -> str:
@@ -173,21 +179,24 @@ async def play_here(world: CellWorld, cell: Cell, target: DatabaseTarget, cut: C
         api_key=world.minimax.api_key,
         database_url=database_url(target),
     )
-    failpoints = FaultyOnce(cell.point, _harm(cell, cut))
+    failpoints = Faulty({cell.point: harm_of(cell.point, cell.harm, cut)})
     faulty = Application(load(config), InstalledPlugins(), rehearsal=rehearsal(failpoints))
     await faulty.start()
     try:
         verdict = await _play(world, cell, faulty.data.port)
-        verdict.passed = failpoints.passed.is_set()
+        verdict.passed = bool(failpoints.passed)
     finally:
         await faulty.stop()
     return verdict
 
 
-async def play_in_child(world: CellWorld, cell: Cell) -> Verdict:
-    """Play a cell whose gateway is a process of its own, killed or frozen at the step."""
+@asynccontextmanager
+async def child_gateway(
+    world: CellWorld, point: Failpoint, harm: Harm
+) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
+    """A gateway in a process of its own, killed or frozen at the step, and the port of its data plane."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(_CHILD), str(world.folder / "survivor.yaml"), cell.point.value, cell.harm.value),
+        *(sys.executable, str(_CHILD), str(world.folder / "survivor.yaml"), point.value, harm.value),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -202,19 +211,25 @@ async def play_in_child(world: CellWorld, cell: Cell) -> Verdict:
                 event = json.loads(line) if line.startswith(b"{") else {}
                 port = event.get("port", 0) if event.get("event") == "serving" else 0
         reading = asyncio.get_running_loop().create_task(process.stdout.read())
-        watch = asyncio.get_running_loop().create_task(_thaw_when_over(process, world))
-        verdict = await _play(world, cell, port)
-        verdict.passed = await watch
+        yield port, process
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
         if reading is not None:
             await reading
+
+
+async def play_in_child(world: CellWorld, cell: Cell) -> Verdict:
+    """Play a cell whose gateway is a process of its own, killed or frozen at the step."""
+    async with child_gateway(world, cell.point, cell.harm) as (port, process):
+        watch = asyncio.get_running_loop().create_task(thaw_when_over(process, world))
+        verdict = await _play(world, cell, port)
+        verdict.passed = await watch
     return verdict
 
 
-async def _thaw_when_over(process: asyncio.subprocess.Process, world: CellWorld) -> bool:
+async def thaw_when_over(process: asyncio.subprocess.Process, world: CellWorld) -> bool:
     """Wait until the process is dead or stands still; let a frozen one go on once its mint is no longer its own."""
     for _ in range(600):
         if process.returncode is not None:
@@ -239,14 +254,14 @@ def _stands_still(pid: int) -> bool:
 
 
 async def _play(world: CellWorld, cell: Cell, port: int) -> Verdict:
-    key = "proof"
+    how = Asking(key="proof")
     if cell.needs_failure:
         world.minimax.inject(Fault(path=_CLONE_CALL, error_code=1000, moment="after"))
     verdict = Verdict(cell)
-    verdict.first = await ask(port, world.api_key, key)
+    verdict.first = await ask(port, world.api_key, how)
     books = await settle(world)
     verdict.violations += violations(books, CREDIT, [verdict.first])
-    verdict.retried = await retry(world, key)
+    verdict.retried = await retry(world, how)
     books = await settle(world)
     if verdict.retried.status != 200:
         verdict.violations.append(f"a retry was told {verdict.retried.status} {verdict.retried.code}")
@@ -254,22 +269,3 @@ async def _play(world: CellWorld, cell: Cell, port: int) -> Verdict:
         verdict.violations.append(f"asked twice with one key, {len(books.active)} voices were bought")
     verdict.violations += violations(books, CREDIT, [verdict.first, verdict.retried])
     return verdict
-
-
-def _harm(cell: Cell, cut: Cut) -> Callable[[Any], Awaitable[None]]:
-    if cell.harm is Harm.EXCEPTION:
-        return fail
-    if cell.harm is Harm.HANG:
-        return hang
-    if cell.harm is Harm.LOST and cell.point.value.startswith("provider."):
-        return lose_provider
-    if cell.harm is Harm.LOST and cell.point in (Failpoint.REPLY, Failpoint.REPLIED):
-        return lose_client
-
-    async def cut_lines(_subject: Any) -> None:
-        await cut()
-        if cell.point.value.endswith(".committed"):
-            # The server has done it, and its answer went down with the line.
-            raise ConnectionResetError("injected")
-
-    return cut_lines

@@ -13,14 +13,14 @@ from kyma_proxy.cli.serve import stop_on_signals
 from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
-from proof_kit.faults import FaultyOnce, Harm, freeze, kill
+from proof_kit.faults import Faulty, Harm, freeze, kill
 from proof_kit.world import load, rehearsal
 
 
 async def main(config: str, point: str, harm: str) -> None:
     """Serve until a signal, or until the failpoint."""
     configure_logging()
-    failpoints = FaultyOnce(Failpoint(point), kill if Harm(harm) is Harm.KILLED else freeze)
+    failpoints = Faulty({Failpoint(point): kill if Harm(harm) is Harm.KILLED else freeze})
     application = Application(load(Path(config)), InstalledPlugins(), rehearsal=rehearsal(failpoints))
     await run_until(application, stop_on_signals())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -33,19 +33,22 @@ class Harm(StrEnum):
     """PostgreSQL is stopped at once, and started again a second later."""
 
 
-class FaultyOnce:
-    """Failpoints at one of which something goes wrong, the first time it is passed."""
+DoHarm = Callable[[Any], Awaitable[None]]
 
-    def __init__(self, point: Failpoint, harm: Callable[[Any], Awaitable[None]]) -> None:
-        self.point = point
-        self.passed = asyncio.Event()
-        self._harm = harm
+
+class Faulty:
+    """Failpoints at some of which something goes wrong, each the first time it is passed."""
+
+    def __init__(self, harms: Mapping[Failpoint, DoHarm]) -> None:
+        self.passed: list[Failpoint] = []
+        self._harms = dict(harms)
 
     async def reach(self, point: Failpoint, subject: Any = None) -> None:
-        """Do harm at the chosen point."""
-        if point is self.point and not self.passed.is_set():
-            self.passed.set()
-            await self._harm(subject)
+        """Do the harm that is meant for this point."""
+        harm = self._harms.pop(point, None)
+        if harm is not None:
+            self.passed.append(point)
+            await harm(subject)
 
 
 class InjectedError(Exception):
@@ -80,3 +83,26 @@ async def lose_provider(_subject: Any) -> None:
 async def lose_client(request: Any) -> None:
     """Cut the client's connection."""
     request.transport.abort()
+
+
+Cut = Callable[[], Awaitable[None]]
+
+
+def harm_of(point: Failpoint, harm: Harm, cut: Cut) -> DoHarm:
+    """What to do at a point for a harm that leaves the process alive; `cut` takes the database away from it."""
+    if harm is Harm.EXCEPTION:
+        return fail
+    if harm is Harm.HANG:
+        return hang
+    if harm is Harm.LOST and point.value.startswith("provider."):
+        return lose_provider
+    if harm is Harm.LOST and point in (Failpoint.REPLY, Failpoint.REPLIED):
+        return lose_client
+
+    async def cut_lines(_subject: Any) -> None:
+        await cut()
+        if point.value.endswith(".committed"):
+            # The server has done it, and its answer went down with the line.
+            raise ConnectionResetError("injected")
+
+    return cut_lines

@@ -32,6 +32,7 @@ class Told:
     status: int | None
     voice_id: str | None = None
     code: str | None = None
+    replayed: bool = False
 
     def __str__(self) -> str:
         return "none" if self.status is None else str(self.status)
