@@ -15,6 +15,7 @@ import structlog
 from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.database.access import open_database
 from kyma_proxy.database.feed import ChangeFeed
+from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
 from kyma_proxy.ledger.holds import open_holds
@@ -140,8 +141,9 @@ class Application:
 
     async def _start_plugins(self, stack: AsyncExitStack, database: Database, target: DatabaseTarget) -> None:
         feed = ChangeFeed(target, self.tasks)
-        keys = KeyDirectory(database, feed)
-        ownership = OwnershipBook(database, feed)
+        outage = Outage(feed, self.tasks, believe_seconds=self.settings.database.outage_seconds)
+        keys = KeyDirectory(database, feed, outage=outage)
+        ownership = OwnershipBook(database, feed, outage=outage)
         running = RunningMints(database, feed)
         self.tasks.spawn(ownership.keep_warm(), name="keep ownership warm")
         stack.push_async_callback(feed.stop)

@@ -22,6 +22,19 @@ def is_lost(error: BaseException, connection: Connection) -> bool:
     return isinstance(error, asyncpg.InterfaceError) and is_closed(connection)
 
 
+def is_demoted(error: BaseException) -> bool:
+    """Whether a statement was refused because its server takes no writes: it was the primary, and is no more."""
+    return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+
+
+def is_read_only(connection: Connection) -> bool:
+    """Whether the server has said, with its last answer or before, that new transactions here cannot write."""
+    if is_closed(connection):
+        return False
+    told = connection.get_settings()
+    return "on" in (getattr(told, "in_hot_standby", None), getattr(told, "default_transaction_read_only", None))
+
+
 def is_closed(connection: Connection) -> bool:
     """Whether the connection is closed, or was taken away from its borrower for being so."""
     try:

@@ -75,7 +75,7 @@ class ServerSettings(Model):
         description="How long SIGTERM waits for requests in flight, in seconds.",
     )
     settle_seconds: float = Field(
-        default=240,
+        default=420,
         ge=0,
         le=DAY_SECONDS,
         allow_inf_nan=False,

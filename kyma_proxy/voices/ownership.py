@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.database.feed import ChangeFeed
+from kyma_proxy.database.memory import Memory
+from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database
+from kyma_proxy.tasks import Tasks
 
 VOICES_CHANNEL: Final = "kyma_voices"
 MINTED_PREFIX: Final = "kyma_"
@@ -34,21 +38,40 @@ class _Standing:
     account_id: str | None
     active: bool = True
 
-    def allows(self, account_id: str) -> bool:
-        return self.account_id is None or (self.active and self.account_id == account_id)
-
 
 _UNLISTED: Final = _Standing(None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who wants to speak, and how an id must not begin that is not on file."""
+
+    account_id: str
+    listed_only: str | None
+
+    def needs_listing(self, voice_id: str) -> bool:
+        return self.listed_only is not None and voice_id.startswith(self.listed_only)
+
+    def may_not_use(self, standings: Mapping[str, _Standing]) -> frozenset[str]:
+        return frozenset(each for each, standing in standings.items() if not self._may_use(each, standing))
+
+    def _may_use(self, voice_id: str, standing: _Standing) -> bool:
+        if standing.account_id is None:
+            return not self.needs_listing(voice_id)
+        return standing.active and standing.account_id == self.account_id
 
 
 class OwnershipBook:
     """Tells which voices an account may not use.
 
-    Only two answers are remembered, and only while the change feed is connected: the owner of an active voice, for
-    `keep_seconds`, and that an id is not on file, for two seconds. A revocation or an adoption evicts in every
-    process, losing the feed empties both. What is asked about often is asked again before its two seconds are over,
-    behind the requests (`keep_warm`), so that they find it answered. That an id of ours is not on file is never
-    remembered, so a voice is guarded the moment it is being made; nor is a voice that is pending, failed or revoked.
+    Only two answers are remembered: the owner of an active voice, for `keep_seconds`, and that an id is not on file,
+    for two seconds. A revocation or an adoption evicts in every process, and without the change feed the database is
+    asked. What is asked about often is asked again before its two seconds are over, behind the requests (`keep_warm`),
+    so that they find it answered. That an id of ours is not on file is never remembered, so a voice is guarded the
+    moment it is being made; nor is a voice that is pending, failed or revoked.
+
+    While the database cannot be asked, what is remembered is believed for as long as `outage` says (None: not at all).
+    When the feed listens again everything is forgotten.
     """
 
     def __init__(
@@ -56,55 +79,56 @@ class OwnershipBook:
         database: Database,
         feed: ChangeFeed,
         *,
+        outage: Outage | None = None,
         max_owned: int = 50_000,
         max_unlisted: int = 10_000,
         keep_seconds: float = 60,
     ) -> None:
         self._database = database
         self._feed = feed
+        self._outage = outage or Outage(feed, Tasks(), believe_seconds=0)
         # Apart, so that a caller who asks for thousands of made-up ids cannot push out the owners.
-        self._owned = _Memory(max_owned, keep_seconds)
-        self._unlisted = _Memory(max_unlisted, UNLISTED_SECONDS)
+        self._owned: Memory[str, _Standing] = Memory(
+            feed, self._outage, max_entries=max_owned, keep_seconds=keep_seconds, announced=True
+        )
+        # An id comes on file unannounced when a voice begins to be made.
+        self._unlisted: Memory[str, _Standing] = Memory(
+            feed, self._outage, max_entries=max_unlisted, keep_seconds=UNLISTED_SECONDS, announced=False
+        )
         self._warm: OrderedDict[str, float] = OrderedDict()
         """Texts that are not on file and were asked about again, and when that was last."""
         self._evictions = 0
-        feed.subscribe(VOICES_CHANNEL, self._evict, self._clear)
+        feed.subscribe(VOICES_CHANNEL, self._evict, lambda: None, self._clear)
 
     def __repr__(self) -> str:
         return f"OwnershipBook({len(self._owned)} owned and {len(self._unlisted)} unlisted ids cached)"
 
     async def forbidden(
-        self, account_id: str, candidates: Collection[str], *, listed_only: str | None = None
+        self,
+        account_id: str,
+        candidates: Collection[str],
+        *,
+        listed_only: str | None = None,
+        serve_known: bool = False,
     ) -> frozenset[str]:
         """Which of these texts are ids of voices that the account may not use.
 
         Those on file, except the account's own active ones; ids are compared exactly, nothing is trimmed or folded.
         An id not on file is allowed, unless it begins with `listed_only`. At most one round trip to the database,
-        none if everything is cached. Raises DatabaseUnavailableError when it is needed and cannot be made.
+        none if everything is cached. When it is needed and cannot be made: with `serve_known`, the answer by what was
+        known before, if that is enough to tell; otherwise DatabaseUnavailableError. An id not known is never forbidden
+        for that.
         """
-        standings: dict[str, _Standing] = {}
-        unknown: list[str] = []
-        now = monotonic_seconds()
-        for each in candidates:
-            if not _can_be_id(each):
-                continue
-            standing = self._owned.recall(each, now)
-            if standing is None:
-                standing = self._unlisted.recall(each, now)
-                if each in self._unlisted:
-                    self._note_warm(each, now)
-            if standing is None:
-                unknown.append(each)
-            else:
-                standings[each] = standing
-        if unknown:
-            standings |= await self._look_up(unknown)
-        return frozenset(
-            each
-            for each, standing in standings.items()
-            if not standing.allows(account_id)
-            or (listed_only is not None and standing.account_id is None and each.startswith(listed_only))
-        )
+        ids = {each for each in candidates if _can_be_id(each)}
+        asker = _Asker(account_id, listed_only)
+        fresh = self._fresh(ids)
+        if len(fresh) == len(ids):
+            return asker.may_not_use(fresh)
+        # About all of them, so that nothing of the answer is older than the question.
+        look_up = partial(self._ask_for, asker, ids)
+        if not serve_known:
+            return await look_up()
+        return await self._outage.ask(look_up, partial(self._recollect, asker, ids))
 
     async def keep_warm(self) -> None:
         """Until cancelled, ask again each second about what was asked about often in the last minute, in one question.
@@ -126,25 +150,59 @@ class OwnershipBook:
         if len(self._warm) > _WARM_MAX:
             self._warm.popitem(last=False)
 
-    async def _look_up(self, unknown: Collection[str], sql: str = _LOOK_UP) -> dict[str, _Standing]:
+    def _fresh(self, ids: Collection[str]) -> dict[str, _Standing]:
+        """What need not be asked."""
+        standings: dict[str, _Standing] = {}
+        now = monotonic_seconds()
+        for each in ids:
+            standing = self._owned.fresh(each, now)
+            if standing is None and each in self._unlisted:
+                self._note_warm(each, now)
+                standing = self._unlisted.fresh(each, now)
+            if standing is not None:
+                standings[each] = standing
+        return standings
+
+    def _recollect(self, asker: _Asker, ids: Collection[str]) -> frozenset[str] | None:
+        """What the asker may not use by what was known before; None if that does not tell."""
+        standings: dict[str, _Standing] = {}
+        now = monotonic_seconds()
+        for each in ids:
+            standing = self._owned.known(each, now)
+            # Whether an id like this is on file decides, and it may be the asker's by now.
+            if standing is None and not asker.needs_listing(each):
+                standing = self._unlisted.known(each, now)
+            if standing is not None:
+                standings[each] = standing
+        refused = asker.may_not_use(standings)
+        return refused if refused or len(standings) == len(ids) else None
+
+    async def _ask_for(self, asker: _Asker, ids: Collection[str]) -> frozenset[str]:
+        return asker.may_not_use(await self._look_up(ids))
+
+    async def _look_up(self, ids: Collection[str], sql: str = _LOOK_UP) -> dict[str, _Standing]:
         evictions = self._evictions
         # What is found is as old as the question: the answer may have been long on its way.
         asked_at = monotonic_seconds()
-        rows = await self._database.fetch(sql, list(unknown))
+        rows = await self._database.fetch(sql, list(ids))
         found = {row["voice_id"]: _Standing(row["account_id"], row["status"] == "active") for row in rows}
-        standings = {each: found.get(each, _UNLISTED) for each in unknown}
+        standings = {each: found.get(each, _UNLISTED) for each in ids}
         # An eviction while the answer travelled may have been for one of these: it must not come back to life.
-        if self._feed.connected and evictions == self._evictions:
-            for each, standing in standings.items():
-                self._remember(each, standing, asked_at)
+        unchanged = evictions == self._evictions
+        for each, standing in standings.items():
+            memory = self._memory_of(each, standing)
+            for other in (self._owned, self._unlisted):
+                if other is not memory:
+                    other.forget(each)
+            if memory is not None and unchanged:
+                memory.keep(each, standing, asked_at)
         return standings
 
-    def _remember(self, voice_id: str, standing: _Standing, asked_at: float) -> None:
+    def _memory_of(self, voice_id: str, standing: _Standing) -> Memory[str, _Standing] | None:
+        """Where such an answer is remembered, if it may be."""
         if standing.account_id is not None:
-            if standing.active:
-                self._owned.keep(voice_id, standing, asked_at)
-        elif not voice_id.startswith(MINTED_PREFIX):
-            self._unlisted.keep(voice_id, standing, asked_at)
+            return self._owned if standing.active else None
+        return None if voice_id.startswith(MINTED_PREFIX) else self._unlisted
 
     def _evict(self, voice_id: str) -> None:
         self._evictions += 1
@@ -155,38 +213,6 @@ class OwnershipBook:
         self._evictions += 1
         self._owned.clear()
         self._unlisted.clear()
-
-
-class _Memory:
-    """A bounded number of standings, each good for a while; the one kept longest ago goes first."""
-
-    def __init__(self, max_entries: int, keep_seconds: float) -> None:
-        self._max_entries = max_entries
-        self._keep_seconds = keep_seconds
-        self._entries: OrderedDict[str, tuple[_Standing, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, voice_id: str) -> bool:
-        """Whether it was kept before, though it may be good no longer."""
-        return voice_id in self._entries
-
-    def recall(self, voice_id: str, now: float) -> _Standing | None:
-        entry = self._entries.get(voice_id)
-        return entry[0] if entry is not None and entry[1] > now else None
-
-    def keep(self, voice_id: str, standing: _Standing, since: float) -> None:
-        self._entries[voice_id] = (standing, since + self._keep_seconds)
-        self._entries.move_to_end(voice_id)
-        if len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
-
-    def forget(self, voice_id: str) -> None:
-        self._entries.pop(voice_id, None)
-
-    def clear(self) -> None:
-        self._entries.clear()
 
 
 def _can_be_id(text: str) -> bool:

@@ -17,7 +17,8 @@ class ApiKeyAuth(Plugin[ApiKeyAuthConfig]):
     async def handle(self, flow: Flow, proceed: Proceed) -> Reply:
         """Set `flow.identity` from `Authorization: Bearer KEY`, or refuse with 401 `auth_error`.
 
-        A database that cannot be asked is 503, never 401: the key may well be good.
+        While the database cannot be asked a key seen before is good for a while, and any other is 503, never 401: it
+        may well be good.
         """
         identity = await self.services.keys.identify(_bearer(flow))
         if identity is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from kyma_proxy.api import PluginConfig
 
 
 class VoiceOwnershipConfig(PluginConfig):
-    """How large a request may be, and what becomes of ids that look like ours but are not on file."""
+    """How large a request may be, what becomes of ids like ours that are not on file, and of all in an outage."""
 
     max_body_bytes: int = Field(
         default=1024 * 1024,
@@ -26,4 +28,8 @@ class VoiceOwnershipConfig(PluginConfig):
         max_length=64,
         pattern=r"^[a-z0-9][a-z0-9_-]*$",
         description="How the ids of voices made here begin, in lower case.",
+    )
+    when_database_is_down: Literal["serve_known", "refuse"] = Field(
+        default="serve_known",
+        description="serve_known: voices seen before go on for database.outage_seconds; refuse: 503 for every request.",
     )

@@ -47,8 +47,11 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
 
     @classmethod
     def explain(cls, config: VoiceOwnershipConfig) -> Mapping[str, str]:
-        """What is refused."""
-        facts = {"refuses": "a voice on file that is not active or not the caller's"}
+        """What is refused, and what happens without a database."""
+        facts = {
+            "refuses": "a voice on file that is not active or not the caller's",
+            "without a database": "voices seen before go on" if _serves_known(config) else "refuses every request",
+        }
         if config.deny_unlisted_prefix:
             facts["refuses as well"] = f"ids not on file that begin with {config.reserved_prefix}"
         return facts
@@ -84,12 +87,20 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
         return document, voice_candidates(document, texts, self.config.reserved_prefix)
 
     async def _require_allowed(self, flow: Flow, account_id: str, candidates: frozenset[str]) -> None:
-        listed_only = self.config.reserved_prefix if self.config.deny_unlisted_prefix else None
-        forbidden = await self.services.ownership.forbidden(account_id, candidates, listed_only=listed_only)
+        forbidden = await self.services.ownership.forbidden(
+            account_id,
+            candidates,
+            listed_only=self.config.reserved_prefix if self.config.deny_unlisted_prefix else None,
+            serve_known=_serves_known(self.config),
+        )
         if forbidden:
             flow.facts["voices_refused"] = len(forbidden)
             # Nothing of the voice may show: neither whose it is nor in which state.
             raise GatewayError(ErrorCode.VOICE_NOT_OWNED, "This request names a voice that your account does not own.")
+
+
+def _serves_known(config: VoiceOwnershipConfig) -> bool:
+    return config.when_database_is_down == "serve_known"
 
 
 def _model(document: Mapping[str, Any]) -> str | None:

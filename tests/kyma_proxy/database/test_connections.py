@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from kyma_proxy.database.connections import drop, is_closed, is_lost, roll_back
+from kyma_proxy.database.connections import drop, is_closed, is_demoted, is_lost, is_read_only, roll_back
 from kyma_proxy.database.pool import Connection, Database
 
 
@@ -48,5 +48,20 @@ async def test_a_rollback_that_is_cancelled_closes_the_connection(database: Data
         with pytest.raises(asyncio.CancelledError):
             await task
         assert is_closed(connection)
+
+    await database.borrow(work)
+
+
+async def test_a_session_that_can_only_read_is_known_from_the_server_s_answers(database: Database) -> None:
+    async def work(connection: Connection) -> None:
+        assert not is_read_only(connection)
+        await connection.execute("SET default_transaction_read_only = on")
+        assert is_read_only(connection)
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError) as refused:
+            await connection.execute("CREATE TABLE notes (id int)")
+        assert is_demoted(refused.value)
+        assert not is_demoted(ConnectionResetError())
+        drop(connection)
+        assert not is_read_only(connection)
 
     await database.borrow(work)

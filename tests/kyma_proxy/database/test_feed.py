@@ -7,22 +7,28 @@ from typing import Any
 import pytest
 
 from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.database import feed as feed_module
 from kyma_proxy.database.feed import ChangeFeed
-from kyma_proxy.database.pool import Database
+from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.tasks import Tasks
 
 
 class _Ear:
-    """A subscriber that writes down what it hears, with the state of the feed at that moment."""
+    """A subscriber that writes down what it is told; of the feed's state never anything but "not connected"."""
 
     def __init__(self, feed: ChangeFeed, channel: str = "news") -> None:
         self.heard: list[str] = []
-        self.losses: list[bool] = []
+        self.states: list[str] = []
+        self.heard_until = float("inf")
         self._feed = feed
-        feed.subscribe(channel, self.heard.append, self._lost)
+        feed.subscribe(channel, self.heard.append, self._lost, self._listening)
 
     def _lost(self) -> None:
-        self.losses.append(self._feed.connected)
+        self.states.append("lost" if not self._feed.connected else "lost too late")
+        self.heard_until = self._feed.heard_until
+
+    def _listening(self) -> None:
+        self.states.append("listening" if not self._feed.connected else "listening too late")
 
 
 async def _until(condition: Callable[[], bool], seconds: float = 3) -> float:
@@ -53,11 +59,12 @@ async def test_messages_reach_the_subscribers_of_their_channel(feed: ChangeFeed,
     assert (ear.heard, other.heard) == (["one"], ["rain"])
 
 
-async def test_nothing_remembered_before_listening_is_trusted(feed: ChangeFeed) -> None:
+async def test_that_it_listens_is_told_before_it_counts_as_connected(feed: ChangeFeed) -> None:
     ear = _Ear(feed)
     assert not feed.connected
     await feed.start()
-    assert ear.losses == [False]
+    assert feed.connected
+    assert ear.states == ["listening"]
 
 
 async def test_a_closed_connection_is_noticed_at_once_and_made_again(
@@ -66,20 +73,51 @@ async def test_a_closed_connection_is_noticed_at_once_and_made_again(
     ear = _Ear(feed)
     await feed.start()
     relay.cut()
-    await _until(lambda: len(ear.losses) >= 2, 0.5)
+    await _until(lambda: len(ear.states) >= 2, 0.5)
     await _until(lambda: feed.connected)
-    # When lost, and once more before `connected`: what was said in between went unheard.
-    assert ear.losses == [False, False, False]
+    assert ear.states == ["listening", "lost", "listening"]
     await database.execute("SELECT pg_notify('news', 'after')")
     await _until(lambda: ear.heard == ["after"])
 
 
-async def test_a_half_open_connection_is_noticed_within_two_seconds(feed: ChangeFeed, relay: Any) -> None:
+async def test_a_half_open_connection_is_noticed_within_a_second(feed: ChangeFeed, relay: Any) -> None:
     ear = _Ear(feed)
     await feed.start()
     relay.fall_silent()
-    assert await _until(lambda: len(ear.losses) >= 2) < 2
+    await _until(lambda: len(ear.states) >= 2, feed_module.SILENCE_SECONDS_MAX + 1)
     await _until(lambda: feed.connected)
+    assert ear.states == ["listening", "lost", "listening"]
+    assert feed_module.SILENCE_SECONDS_MAX < 1
+
+
+async def test_it_knows_until_when_it_has_heard_everything(feed: ChangeFeed, relay: Any) -> None:
+    ear = _Ear(feed)
+    assert feed.heard_until == float("-inf")
+    await feed.start()
+    listening_at = feed.heard_until
+    assert listening_at <= monotonic_seconds()
+    await _until(lambda: feed.heard_until > listening_at)
+    relay.fall_silent()
+    silent_at = monotonic_seconds()
+    await _until(lambda: len(ear.states) >= 2)
+    assert listening_at < ear.heard_until <= silent_at
+    await relay.stop()
+    await _until(lambda: not feed.connected)
+    lost_at = feed.heard_until
+    await asyncio.sleep(0.7)
+    assert feed.heard_until == lost_at
+
+
+async def test_a_server_that_is_primary_no_more_is_left(relay: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = Tasks()
+    arguments = relay.target.connect_arguments() | {"target_session_attrs": "read-write"}
+    feed = ChangeFeed(DatabaseTarget("primary", arguments), tasks)
+    ear = _Ear(feed)
+    await feed.start()
+    monkeypatch.setattr("kyma_proxy.database.feed.is_read_only", lambda _connection: True)
+    await _until(lambda: ear.states[:3] == ["listening", "lost", "listening"])
+    await feed.stop()
+    await tasks.close()
 
 
 async def test_starting_without_a_database_connects_when_it_comes(feed: ChangeFeed, relay: Any) -> None:
@@ -96,7 +134,7 @@ async def test_it_stops_and_stays_stopped(feed: ChangeFeed, relay: Any) -> None:
     await feed.stop()
     await feed.stop()
     assert not feed.connected
-    assert ear.losses == [False, False]
+    assert ear.states == ["listening", "lost"]
     made = relay.connections
     await asyncio.sleep(0.3)
     assert relay.connections == made

@@ -13,6 +13,7 @@ from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.database.feed import ChangeFeed
+from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import ownership, registry
@@ -65,10 +66,13 @@ async def make_ownership() -> AsyncIterator[MakeOwnership]:
     """One process's view: with a change feed of its own, which listens when this returns."""
     async with AsyncExitStack() as stack:
 
-        async def make(database: Database, target: DatabaseTarget, **limits: Any) -> OwnershipBook:
+        async def make(
+            database: Database, target: DatabaseTarget, believe_seconds: float = 0, **limits: Any
+        ) -> OwnershipBook:
             tasks = Tasks()
             feed = ChangeFeed(target, tasks)
-            made = OwnershipBook(database, feed, **limits)
+            outage = Outage(feed, tasks, believe_seconds=believe_seconds)
+            made = OwnershipBook(database, feed, outage=outage, **limits)
             stack.push_async_callback(tasks.close)
             stack.push_async_callback(feed.stop)
             await feed.start()
@@ -81,6 +85,15 @@ async def make_ownership() -> AsyncIterator[MakeOwnership]:
 @pytest.fixture
 async def view(make_ownership: MakeOwnership, database: Database, database_target: DatabaseTarget) -> OwnershipBook:
     return await make_ownership(database, database_target)
+
+
+@pytest.fixture
+async def behind(make_ownership: MakeOwnership, relay: Any) -> AsyncIterator[OwnershipBook]:
+    """The view of a process whose way to the database is the relay, and which believes what it knew."""
+    pool = Database(relay.target, pool_size=2, acquire_timeout_seconds=1)
+    await pool.start()
+    yield await make_ownership(pool, relay.target, believe_seconds=60)
+    await pool.stop()
 
 
 async def adopt(database: Database, voice_id: str, account_id: str) -> None:
@@ -197,7 +210,7 @@ async def test_an_answer_is_as_old_as_its_question(
     assert asked.times == 2
 
 
-async def test_a_revocation_is_heard_by_every_process_within_two_seconds(
+async def test_a_revocation_is_heard_by_every_process(
     view: OwnershipBook, make_ownership: MakeOwnership, database: Database, database_target: DatabaseTarget, ada: str
 ) -> None:
     elsewhere = Database(database_target)
@@ -233,7 +246,7 @@ async def test_a_mint_is_not_announced(database: Database, database_target: Data
     heard: list[str] = []
     tasks = Tasks()
     feed = ChangeFeed(database_target, tasks)
-    feed.subscribe(ownership.VOICES_CHANNEL, heard.append, lambda: None)
+    feed.subscribe(ownership.VOICES_CHANNEL, heard.append, lambda: None, lambda: None)
     await feed.start()
     good, bad = (NewVoice(voice_id, ada, None, "clone", ORIGIN) for voice_id in ("kyma_1", "kyma_2"))
     for voice in (good, bad):
@@ -264,19 +277,17 @@ async def test_a_look_up_that_overlaps_a_change_does_not_bring_the_past_back(
     assert await view.forbidden(ada, [voice_id]) == {voice_id}
 
 
-async def test_losing_the_feed_forgets_everything_and_nothing_is_cached_without_it(
+async def test_without_the_feed_the_database_is_asked_every_time(
     make_ownership: MakeOwnership, database: Database, relay: Any, asked: Asked, ada: str, bob: str
 ) -> None:
-    view = await make_ownership(database, relay.target)
+    view = await make_ownership(database, relay.target, believe_seconds=60)
     await adopt(database, OWN, ada)
     await adopt(database, ADOPTED, bob)
     await view.forbidden(ada, [OWN, "alloy"])
     await relay.stop()
-    async with asyncio.timeout(2):
-        while "0 owned and 0 unlisted" not in repr(view):
-            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)  # so that the loss is known
     for times in (2, 3):
-        assert not await view.forbidden(ada, [OWN, "alloy"])
+        assert not await view.forbidden(ada, [OWN, "alloy"], serve_known=True)
         assert asked.times == times
 
 
@@ -295,6 +306,84 @@ async def test_a_database_that_is_away_is_never_a_permission(view: OwnershipBook
     await database.stop()
     with pytest.raises(DatabaseUnavailableError):
         await view.forbidden(ada, ["alloy"])
+
+
+@pytest.mark.parametrize("serve_known", [True, False])
+async def test_while_the_database_is_away_what_was_known_before_is_served_if_wanted(
+    behind: OwnershipBook, database: Database, relay: Any, ada: str, bob: str, serve_known: bool
+) -> None:
+    for voice_id, owner in ((OWN, ada), (ADOPTED, bob), ("kyma_unseen", ada), ("dead", ada)):
+        await adopt(database, voice_id, owner)
+    await revoke(database, "dead")
+    await asyncio.sleep(0.1)  # so that the news of it evicts nothing of what is asked now
+    seen = [OWN, ADOPTED, "alloy", "acme-1", "kyma_ffff", "dead"]
+    assert await behind.forbidden(ada, seen) == {ADOPTED, "dead"}
+    await relay.stop()
+
+    async def answer(*voice_ids: str, listed_only: str | None = None) -> set[str] | str:
+        try:
+            return set(await behind.forbidden(ada, voice_ids, listed_only=listed_only, serve_known=serve_known))
+        except DatabaseUnavailableError:
+            return "away"
+
+    expected: list[set[str] | str] = [set(), {ADOPTED}, {ADOPTED}] if serve_known else ["away"] * 3
+    assert [await answer(OWN, "alloy"), await answer(ADOPTED, OWN), await answer(ADOPTED, "unseen")] == expected
+    for unknown in ("kyma_unseen", "unseen", "kyma_ffff", "dead"):
+        assert await answer(unknown, OWN) == "away"
+    assert await answer("acme-1", listed_only="acme-") == "away", "it may be on file for Ada by now"
+
+
+async def test_a_voice_revoked_in_an_outage_is_refused_after_it_and_in_the_next(
+    behind: OwnershipBook, database: Database, relay: Any, ada: str, bob: str
+) -> None:
+    await adopt(database, OWN, ada)
+    assert not await behind.forbidden(ada, [OWN, ADOPTED], serve_known=True)
+    await relay.stop()
+    assert not await behind.forbidden(ada, [OWN, ADOPTED], serve_known=True)
+    await revoke(database, OWN)
+    await adopt(database, ADOPTED, bob)
+    await relay.start()
+    async with asyncio.timeout(2):
+        while await behind.forbidden(ada, [OWN, ADOPTED], serve_known=True) != {OWN, ADOPTED}:
+            await asyncio.sleep(0.01)
+    await relay.stop()
+    with pytest.raises(DatabaseUnavailableError):
+        await behind.forbidden(ada, [OWN], serve_known=True)
+
+
+async def test_a_line_that_listens_again_is_enough_to_forget(
+    behind: OwnershipBook, database: Database, relay: Any, ada: str
+) -> None:
+    await adopt(database, OWN, ada)
+    await behind.forbidden(ada, [OWN, "alloy"])
+    relay.cut()
+    async with asyncio.timeout(2):
+        while "0 owned and 0 unlisted" not in repr(behind):
+            await asyncio.sleep(0.01)
+    await relay.stop()
+    with pytest.raises(DatabaseUnavailableError):
+        await behind.forbidden(ada, ["alloy"], serve_known=True)
+
+
+async def test_the_answer_to_a_question_is_not_made_of_older_ones(
+    view: OwnershipBook, database: Database, asked: Asked, ada: str
+) -> None:
+    await adopt(database, OWN, ada)
+    assert not await view.forbidden(ada, [OWN])
+    asked.meanwhile = lambda: revoke(database, OWN)
+    assert not await view.forbidden(ada, [OWN, "alloy"]), "as it was when the database was asked"
+    await revoke(database, OWN)
+    asked.meanwhile = None
+    answer = database.fetch
+
+    async def with_a_revocation_before(sql: str, *arguments: Any) -> Any:
+        await database.execute("UPDATE voices SET status = 'revoked' WHERE voice_id = $1", ADOPTED)
+        return await answer(sql, *arguments)
+
+    await adopt(database, ADOPTED, ada)
+    assert not await view.forbidden(ada, [ADOPTED])
+    database.fetch = with_a_revocation_before  # type: ignore[method-assign]
+    assert await view.forbidden(ada, [ADOPTED, "echo"]) == {ADOPTED}
 
 
 async def test_both_memories_are_bounded_and_keep_apart(
@@ -352,3 +441,29 @@ async def test_keeping_warm_outlives_a_database_that_is_away(view: OwnershipBook
     await asyncio.sleep(1.3)
     assert not warming.done()
     await tasks.close()
+
+
+async def test_what_is_kept_warm_is_known_when_the_database_goes_away_but_not_kept_alive_by_it(
+    make_ownership: MakeOwnership, database: Database, relay: Any, ada: str
+) -> None:
+    pool = Database(relay.target, pool_size=2, acquire_timeout_seconds=1)
+    await pool.start()
+    view = await make_ownership(pool, relay.target, believe_seconds=3)
+    tasks = Tasks()
+    for _ in range(2):
+        await view.forbidden(ada, ["alloy"])
+    warming = tasks.spawn(view.keep_warm(), "warm")
+    await asyncio.sleep(2.5)
+    await relay.stop()
+    assert not await view.forbidden(ada, ["alloy"], serve_known=True), "confirmed behind the requests"
+    with pytest.raises(DatabaseUnavailableError):
+        await _asked_for_ten_seconds(view, ada)
+    assert not warming.done()
+    await tasks.close()
+    await pool.stop()
+
+
+async def _asked_for_ten_seconds(view: OwnershipBook, account_id: str) -> None:
+    for _ in range(200):
+        await view.forbidden(account_id, ["alloy"], serve_known=True)
+        await asyncio.sleep(0.05)

@@ -57,3 +57,15 @@ async def test_two_authorization_headers_are_not_guessed_between(plugin: ApiKeyA
 
 async def test_a_database_that_is_away_is_never_401(plugin: ApiKeyAuth) -> None:
     assert (await _refusal(plugin, {"Authorization": "Bearer ky-down"})).code is ErrorCode.UNAVAILABLE
+
+
+async def test_while_the_database_is_away_a_key_seen_before_goes_on() -> None:
+    keys = KeysInMemory({"ky-good": ADA, "ky-unseen": ADA})
+    plugin = ApiKeyAuth(ApiKeyAuthConfig(), make_services(keys=keys))
+    flow = make_flow(headers={"Authorization": "Bearer ky-good"})
+    assert (await plugin.handle(flow, _proceed)).status == 200
+    keys.away = True
+    assert (await plugin.handle(flow, _proceed)).status == 200
+    for api_key in ("ky-unseen", "ky-bad"):
+        error = await _refusal(plugin, {"Authorization": f"Bearer {api_key}"})
+        assert error.code is ErrorCode.UNAVAILABLE

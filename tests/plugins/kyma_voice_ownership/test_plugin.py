@@ -217,6 +217,20 @@ async def test_books_that_are_away_are_503() -> None:
     assert (await refusal(speech({"voice": OWN}), books)).code is ErrorCode.UNAVAILABLE
 
 
+async def test_while_the_database_is_away_known_voices_go_on_unless_they_are_to_be_refused() -> None:
+    books = OwnershipInMemory(BOOKS)
+    for voice in (OWN, "alloy"):
+        await passed(speech({"voice": voice}), books)
+    assert (await refusal(speech({"voice": THEIRS}), books)).code is ErrorCode.VOICE_NOT_OWNED
+    books.away = True
+    for voice in (OWN, "alloy"):
+        await passed(speech({"voice": voice}), books)
+        error = await refusal(speech({"voice": voice}), books, when_database_is_down="refuse")
+        assert (error.code, error.should_retry) == (ErrorCode.UNAVAILABLE, True)
+    assert (await refusal(speech({"voice": THEIRS}), books)).code is ErrorCode.VOICE_NOT_OWNED
+    assert (await refusal(speech({"voice": "echo"}), books)).code is ErrorCode.UNAVAILABLE
+
+
 async def test_without_an_identity_it_crashes_rather_than_lets_pass() -> None:
     flow = speech({"voice": OWN})
     flow.identity = None
@@ -230,3 +244,8 @@ def test_it_reads_the_whole_body_within_its_bound_and_says_what_it_does() -> Non
     assert getattr(VoiceOwnership.body_use(config), "max_bytes", None) == 10
     assert "kyma_" in VoiceOwnership.explain(config)["refuses as well"]
     assert "refuses as well" not in VoiceOwnership.explain(VoiceOwnershipConfig())
+    told = {
+        VoiceOwnership.explain(VoiceOwnershipConfig(when_database_is_down=choice))["without a database"]
+        for choice in ("serve_known", "refuse")
+    }
+    assert told == {"voices seen before go on", "refuses every request"}
