@@ -19,6 +19,7 @@ from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
 from kyma_proxy.ledger.holds import open_holds
+from kyma_proxy.ledger.light_audit import light_audit
 from kyma_proxy.observe.books import BooksMetrics
 from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.requests import RequestObserver
@@ -47,6 +48,7 @@ _log = structlog.get_logger("kyma_proxy.app")
 _UNDO_SECONDS = 5
 _RECONCILE_SECONDS = 5.0
 _MEASURE_SECONDS = 5.0
+_AUDIT_SECONDS = 60.0
 _PRUNE_SECONDS = 60.0
 _SWEEP_SECONDS = 600.0
 
@@ -178,10 +180,17 @@ class Application:
             held = await database.transact(open_holds)
             self._books.measured(held.count, held.oldest_seconds)
 
+        async def look_over_the_books() -> None:
+            found = await database.borrow(light_audit)
+            self._books.audited(found.problems)
+            for problem in found.first_problems:
+                _log.error("ledger_problem", problem=problem)
+
         upkeep = Upkeep(self.tasks)
         upkeep.every(leases.renewal_seconds, "renew leases", leases.renew)
         upkeep.every(self._rehearsal.reconcile_seconds, "reconcile", reconciler.run)
         upkeep.every(_MEASURE_SECONDS, "measure open holds", measure)
+        upkeep.every(_AUDIT_SECONDS, "audit the books lightly", look_over_the_books)
         upkeep.every(_PRUNE_SECONDS, "prune idempotency keys", partial(database.transact, claims.prune))
         upkeep.every(_SWEEP_SECONDS, "sweep uploads", cleanups.sweep_uploads, at_once=False)
 

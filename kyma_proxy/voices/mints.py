@@ -39,6 +39,8 @@ UPDATE mints SET lease_until = clock_timestamp() + make_interval(secs => $2)
 WHERE voice_id = ANY($1::text[]) AND lease_until > clock_timestamp()
 """
 
+_END_LEASE = "UPDATE mints SET lease_until = NULL WHERE account_id = $1 AND voice_id = $2 AND lease_until IS NOT NULL"
+
 _LEFT_OVER = """
 SELECT m.account_id, m.voice_id, m.hold_id, v.name, v.kind, v.upstream, v.provider_account
 FROM mints m JOIN voices v USING (voice_id)
@@ -127,11 +129,15 @@ async def fail(
     key = (mint.account_id, mint.voice_id)
     await connection.execute("SELECT 1 FROM mints WHERE account_id = $1 AND voice_id = $2 FOR UPDATE", *key)
     if not await registry.burn(connection, mint.voice):
-        return await registry.status_of(connection, mint.voice_id)
+        status = await registry.status_of(connection, mint.voice_id)
+        if status == "failed":
+            # By an earlier version, which knew of no leases: what ended must not look left over for ever.
+            await connection.execute(_END_LEASE, *key)
+        return status
     await failpoints.reach(Failpoint.UNDO_BURNED, connection)
     await holds.void(connection, mint.account_id, mint.hold_id)
     await failpoints.reach(Failpoint.UNDO_VOIDED, connection)
-    await connection.execute("UPDATE mints SET lease_until = NULL WHERE account_id = $1 AND voice_id = $2", *key)
+    await connection.execute(_END_LEASE, *key)
     await connection.execute("DELETE FROM idempotency_keys WHERE account_id = $1 AND voice_id = $2", *key)
     if clean_up_seconds is not None:
         await cleanups.schedule(connection, mint.voice_id, clean_up_seconds)

@@ -75,6 +75,15 @@ async def test_only_what_ran_out_is_left_over_and_one_process_gets_it(database: 
     assert await taker == mint
 
 
+async def test_a_mint_that_an_earlier_version_failed_is_not_left_over_for_ever(database: Database, mint: Mint) -> None:
+    await database.execute("UPDATE voices SET status = 'failed'")
+    await database.execute("UPDATE holds SET state = 'voided', ended_at = now()")
+    await database.execute("UPDATE accounts SET held_micros = 0")
+    await database.execute("UPDATE mints SET lease_until = clock_timestamp()")
+    assert await database.transact(lambda connection: mints.fail(connection, mint, 60.0)) == "failed"
+    assert await database.transact(mints.find_left_over) is None
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
