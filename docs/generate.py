@@ -23,6 +23,7 @@ from kyma_proxy.settings import (
     MiniMaxUpstreamSettings,
     RouteSettings,
     ServerSettings,
+    TlsSettings,
     UpstreamTimeouts,
 )
 from kyma_proxy.upstreams.minimax.errors import CODES, Fault
@@ -35,6 +36,7 @@ SHIPPED_PLUGINS = ("api_key_auth", "voice_clone", "voice_ownership")
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`server`", ServerSettings),
+    ("`server.tls`", TlsSettings),
     ("`database`", DatabaseSettings),
     ("`upstreams.NAME` with `adapter: minimax`", MiniMaxUpstreamSettings),
     ("`upstreams.NAME` with `adapter: forward`", ForwardUpstreamSettings),
@@ -182,7 +184,7 @@ def _names(annotation: Any) -> Iterator[str]:
     elif annotation is SecretStr:
         yield "secret"
     elif annotation is not type(None):
-        yield {"HostPort": "HOST:PORT", "UpstreamTimeouts": "mapping, below"}.get(
+        yield {"HostPort": "HOST:PORT", "UpstreamTimeouts": "mapping, below", "TlsSettings": "mapping, below"}.get(
             getattr(annotation, "__name__", ""), "mapping"
         )
 

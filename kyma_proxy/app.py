@@ -29,6 +29,7 @@ from kyma_proxy.plugin import Plugin
 from kyma_proxy.server.admin import AdminListener
 from kyma_proxy.server.listener import DataListener
 from kyma_proxy.server.options import ListenerOptions
+from kyma_proxy.server.tls import RELOAD_SECONDS, Certificate
 from kyma_proxy.services import Services
 from kyma_proxy.settings import ServerSettings, Settings
 from kyma_proxy.tasks import Tasks
@@ -86,7 +87,8 @@ class Application:
         self.metrics = Metrics()
         self.tasks = Tasks()
         self.gateway = Gateway()
-        options = _listener_options(settings.server, rehearsal)
+        self._certificate = Certificate(settings.server.tls) if settings.server.tls is not None else None
+        options = _listener_options(settings.server, rehearsal, self._certificate)
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics))
         self.admin = AdminListener(self._readiness, self.metrics.registry)
         self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType({})
@@ -131,9 +133,11 @@ class Application:
     async def stop(self) -> None:
         """Drain, then release everything.
 
-        Requests in flight get `drain_seconds`. Work that moves money is waited for beyond that, up to `settle_seconds`.
+        First the balancer gets `drain_pause_seconds` to see that this process is not ready, while it serves on. Then
+        requests in flight get `drain_seconds`. Work that moves money is waited for beyond that, up to `settle_seconds`.
         """
         self._state = "draining"
+        await asyncio.sleep(self.settings.server.drain_pause_seconds)
         seconds = self.settings.server.drain_seconds
         _log.info("draining", drain_seconds=seconds, obligations=self.tasks.obligations)
         drained = await self.data.drain(seconds)
@@ -187,6 +191,8 @@ class Application:
                 _log.error("ledger_problem", problem=problem)
 
         upkeep = Upkeep(self.tasks)
+        if self._certificate is not None:
+            upkeep.every(RELOAD_SECONDS, "reload the certificate", self._certificate.reload_if_changed)
         upkeep.every(leases.renewal_seconds, "renew leases", leases.renew)
         upkeep.every(self._rehearsal.reconcile_seconds, "reconcile", reconciler.run)
         upkeep.every(_MEASURE_SECONDS, "measure open holds", measure)
@@ -202,8 +208,9 @@ class Application:
         return True, "ready"
 
 
-def _listener_options(server: ServerSettings, rehearsal: Rehearsal) -> ListenerOptions:
+def _listener_options(server: ServerSettings, rehearsal: Rehearsal, certificate: Certificate | None) -> ListenerOptions:
     return ListenerOptions(
+        tls=None if certificate is None else certificate.context,
         handler_cancellation=rehearsal.handler_cancellation,
         failpoints=rehearsal.failpoints,
         head_timeout_seconds=server.head_timeout_seconds,

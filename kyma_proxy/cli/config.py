@@ -18,12 +18,14 @@ from kyma_proxy.pipeline.router import Router
 from kyma_proxy.pipeline.runner import check_plan, warnings_of
 from kyma_proxy.plugin import Plugin, Spool
 from kyma_proxy.server.intake import read_target
+from kyma_proxy.server.tls import check_certificate
 from kyma_proxy.settings import ConfigError, PluginEntry, Settings, load_settings
 
 
 def _load(config_path: Path) -> tuple[Settings, Mapping[str, type[Plugin[Any]]], Plan]:
     plugins = InstalledPlugins()
     settings = load_settings(config_path, plugins=plugins)
+    check_certificate(settings)
     return settings, plugins, check_plan(settings, plugins)
 
 

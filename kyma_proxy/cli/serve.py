@@ -16,6 +16,7 @@ from kyma_proxy.database.schema import HEAD
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.pipeline.runner import check_plan, warnings_of
+from kyma_proxy.server.tls import check_certificate
 from kyma_proxy.settings import load_database_settings, load_settings
 
 _log = structlog.get_logger("kyma_proxy.cli")
@@ -47,6 +48,7 @@ async def serve(migrate_first: bool, config_path: Path) -> None:
     """Run the gateway until SIGTERM or SIGINT, then drain."""
     plugins = InstalledPlugins()
     settings = load_settings(config_path, plugins=plugins)
+    check_certificate(settings)
     laid_out = check_plan(settings, plugins)
     configure_logging()
     for warning in warnings_of(settings, plugins, laid_out):

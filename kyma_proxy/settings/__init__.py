@@ -11,6 +11,7 @@ from kyma_proxy.settings.models import (
     RouteSettings,
     ServerSettings,
     Settings,
+    TlsSettings,
     UpstreamSettings,
     UpstreamTimeouts,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SourceMap",
+    "TlsSettings",
     "UpstreamSettings",
     "UpstreamTimeouts",
     "default_config_path",

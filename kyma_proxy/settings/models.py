@@ -36,6 +36,7 @@ __all__ = [
     "RouteSettings",
     "ServerSettings",
     "Settings",
+    "TlsSettings",
     "UpstreamSettings",
     "UpstreamTimeouts",
 ]
@@ -59,6 +60,13 @@ class Model(BaseModel):
         return self
 
 
+class TlsSettings(Model):
+    """The certificate of the data listener."""
+
+    certificate: Path = Field(description="PEM file of the certificate, followed by its chain.")
+    key: Path = Field(description="PEM file of its key, without a password. Both are loaded anew when they change.")
+
+
 class ServerSettings(Model):
     """The two listeners and the limits of the edge."""
 
@@ -73,6 +81,13 @@ class ServerSettings(Model):
         le=DAY_SECONDS,
         allow_inf_nan=False,
         description="How long SIGTERM waits for requests in flight, in seconds.",
+    )
+    drain_pause_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=DAY_SECONDS,
+        allow_inf_nan=False,
+        description="How long SIGTERM serves on before the drain, with /readyz at 503, for the balancer to see it.",
     )
     settle_seconds: float = Field(
         default=420,
@@ -101,6 +116,9 @@ class ServerSettings(Model):
     )
     ready_without_database: bool = Field(
         default=False, description="Whether /readyz stays 200 while the database is away."
+    )
+    tls: TlsSettings | None = Field(
+        default=None, description="TLS on the data listener; plain HTTP, for a balancer in front, when left out."
     )
     trusted_proxies: tuple[Network, ...] = Field(
         default=(), description="Networks whose X-Forwarded-* headers are believed; from others they are replaced."
