@@ -133,6 +133,11 @@ Clone a voice from the recording ($2.10):
   curl -sS {base}/v1/audio/voice-clone -H "Authorization: Bearer {account.api_key}" \\
     -F file=@{shlex.quote(str(sample))} -F name=demo
 
+Clone once however often it is asked for. Paste this twice: the same voice, charged once ($2.10):
+
+  curl -sS {base}/v1/audio/voice-clone -H "Authorization: Bearer {account.api_key}" \\
+    -H "Idempotency-Key: demo-1" -F file=@{shlex.quote(str(sample))} -F name=once
+
 {_speech_lines(base, options, demo)}
 
 List the voices of the origin, where everything else is forwarded to:

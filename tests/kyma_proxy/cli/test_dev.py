@@ -73,6 +73,8 @@ async def test_every_printed_line_works_and_ctrl_c_leaves_nothing_running(tmp_pa
     async with running("dev", *options, environ=environ, cwd=REPOSITORY) as dev:
         commands = await start(dev)
         outputs = [(command, await paste(command)) for command in commands]
+        keyed = next(command for command in commands if "Idempotency-Key" in command)
+        assert await paste(keyed) == output(outputs, "Idempotency-Key"), "the same voice, charged once"
         check_money_and_voice(outputs)
         check_speech(outputs, data_dir)
         assert "kyma_requests_total" in output(outputs, "/metrics")
@@ -91,10 +93,10 @@ def output(outputs: list[tuple[str, str]], *parts: str) -> str:
 
 
 def check_money_and_voice(outputs: list[tuple[str, str]]) -> None:
-    voice = json.loads(output(outputs, "voice-clone").strip())
+    voice = json.loads(output(outputs, "name=demo").strip())
     assert re.fullmatch(r"kyma_[0-9a-f]{16}", voice["voice_id"])
     assert (voice["cost_usd"], voice["balance_usd"]) == (2.1, 22.9)
-    assert "22.9" in output(outputs, "accounts show")
+    assert "20.8" in output(outputs, "accounts show"), "two voices"
     assert voice["voice_id"] in output(outputs, "voices list")
     assert "no problems" in output(outputs, "ledger audit")
 
