@@ -17,6 +17,7 @@ from kyma_proxy.database.access import open_database
 from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database, DatabaseTarget
+from kyma_proxy.database.standby import log_standby_warnings
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
 from kyma_proxy.ledger.holds import open_holds
 from kyma_proxy.ledger.light_audit import light_audit
@@ -120,6 +121,7 @@ class Application:
             database, target = await stack.enter_async_context(
                 open_database(self.settings.database, migrate=self._migrate)
             )
+            await log_standby_warnings(database, target)
             # Mints that are cut off when their upstream stops give their money back before the pool closes.
             stack.push_async_callback(self.tasks.drain, _UNDO_SECONDS)
             await self._start_plugins(stack, database, target)

@@ -22,7 +22,7 @@ _UPLOAD_SECONDS_MIN: Final = 600
 _SCHEDULE = """
 INSERT INTO provider_cleanups (voice_id, due_at, until)
 VALUES ($1, clock_timestamp(), clock_timestamp() + make_interval(secs => $2))
-ON CONFLICT (voice_id) DO NOTHING
+ON CONFLICT (voice_id) DO UPDATE SET until = greatest(provider_cleanups.until, excluded.until)
 """
 
 # Taking one puts it off, so that nobody else takes it meanwhile, and somebody does if its taker dies.
@@ -50,7 +50,7 @@ _log = structlog.get_logger("kyma_proxy.voices")
 
 
 async def schedule(connection: Connection, voice_id: str, seconds: float) -> None:
-    """Put a voice's deletion at its provider on file, due at once and repeated for `seconds`."""
+    """Put a voice's deletion at its provider on file, due at once and repeated for `seconds` from now."""
     await connection.execute(_SCHEDULE, voice_id, seconds)
 
 

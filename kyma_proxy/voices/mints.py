@@ -124,7 +124,9 @@ async def fail(
     """Fail the voice, void the hold, end the lease, free the idempotency key; done again, it changes nothing.
 
     Where something may be left at the provider, its deletion is put on file as well, to be repeated for
-    `clean_up_seconds`. Returns the voice's state afterwards: `failed`, or another if the mint had ended before.
+    `clean_up_seconds` from now: also by a process that was frozen, asks the provider long after its mint was failed,
+    and after everything was deleted. Returns the voice's state afterwards: `failed`, or another if the mint had ended
+    before.
     """
     key = (mint.account_id, mint.voice_id)
     await connection.execute("SELECT 1 FROM mints WHERE account_id = $1 AND voice_id = $2 FOR UPDATE", *key)
@@ -133,12 +135,17 @@ async def fail(
         if status == "failed":
             # By an earlier version, which knew of no leases: what ended must not look left over for ever.
             await connection.execute(_END_LEASE, *key)
+            await _schedule_cleanup(connection, mint, clean_up_seconds)
         return status
     await failpoints.reach(Failpoint.UNDO_BURNED, connection)
     await holds.void(connection, mint.account_id, mint.hold_id)
     await failpoints.reach(Failpoint.UNDO_VOIDED, connection)
     await connection.execute(_END_LEASE, *key)
     await connection.execute("DELETE FROM idempotency_keys WHERE account_id = $1 AND voice_id = $2", *key)
-    if clean_up_seconds is not None:
-        await cleanups.schedule(connection, mint.voice_id, clean_up_seconds)
+    await _schedule_cleanup(connection, mint, clean_up_seconds)
     return "failed"
+
+
+async def _schedule_cleanup(connection: Connection, mint: Mint, seconds: float | None) -> None:
+    if seconds is not None:
+        await cleanups.schedule(connection, mint.voice_id, seconds)

@@ -285,6 +285,22 @@ async def test_fifty_requests_with_one_key_buy_one_voice(stage: Stage) -> None:
     await stage.require_exact_books()
 
 
+async def test_a_process_that_asks_long_after_everything_was_cleaned_up_cleans_up_again(stage: Stage) -> None:
+    asked = stage.provider.clone_voice
+
+    async def outlive_everything(voice_id: str, recording: Recording) -> None:
+        await stage.database.execute("UPDATE mints SET lease_until = clock_timestamp()")
+        assert await stage.reconciler.run() == 1
+        assert await stage.database.fetchval("SELECT count(*) FROM provider_cleanups") == 0
+        await asked(voice_id, recording)
+
+    stage.provider.clone_voice = outlive_everything  # type: ignore[method-assign]
+    with pytest.raises(GatewayError):
+        await stage.mint()
+    await stage.require_untouched()
+    assert stage.provider.voices == set()
+
+
 async def test_a_lease_that_ran_out_is_never_completed(stage: Stage) -> None:
     """Nobody has reconciled it yet, and still it is too late: the reconciler may be deleting the voice."""
     asked = stage.provider.clone_voice

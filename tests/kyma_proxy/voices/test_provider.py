@@ -1,16 +1,25 @@
 """What a provider must be."""
 
-from kyma_proxy.voices.provider import ProviderError, Recording, VoiceProvider
+from collections.abc import Sequence
+
+from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceProvider
 
 
 class _Provider:
     name = "p"
     provider_account = "a"
+    longest_clone_seconds = 1.0
 
     async def clone_voice(self, voice_id: str, recording: Recording) -> None:
         return None
 
     async def delete_voice(self, voice_id: str) -> None:
+        return None
+
+    async def list_uploads(self) -> Sequence[StoredUpload]:
+        return []
+
+    async def delete_upload(self, file_id: int) -> None:
         return None
 
 

@@ -32,7 +32,12 @@ async def mint(database: Database) -> tuple[str, str]:
 
 async def test_a_reply_comes_back_byte_for_byte(database: Database, mint: tuple[str, str]) -> None:
     headers = CIMultiDict([("X-A", "1"), ("x-a", "2"), ("Content-Type", "application/json")])
-    await database.transact(lambda connection: replies.store(connection, *mint, Reply(200, headers, b'{"a":1}')))
+
+    async def complete(connection: Connection) -> None:
+        await connection.execute("UPDATE mints SET lease_until = NULL, completed_at = clock_timestamp()")
+        await replies.store(connection, *mint, Reply(200, headers, b'{"a":1}'))
+
+    await database.transact(complete)
     loaded = await database.transact(lambda connection: replies.load(connection, *mint))
     assert loaded is not None
     assert (loaded.status, list(loaded.headers.items()), loaded.body) == (200, list(headers.items()), b'{"a":1}')
