@@ -177,7 +177,7 @@ class Play(RuleBasedStateMachine):
         return [] if begun.word == "running" else [begun]
 
     async def _settle_joiners(self) -> None:
-        """Whoever waited for a mint that ended gets its reply; if it failed, they begin in its place or join another."""
+        """Whoever waited for a mint that ended gets its reply; if it failed, begins in its place or joins another."""
         woken = [process for process in self.joiners if self._target(process).lease is None]
         served: list[tuple[Process, Told]] = []
         for process in woken:
