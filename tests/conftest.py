@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from database_kit import Postgres, Relay, start_postgres
 from kyma_proxy.database.pool import Database
@@ -21,6 +22,13 @@ def _no_place_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield
     for record in tmp_path_factory.getbasetemp().rglob("postgres/place"):
         shutil.rmtree(record.read_text("utf-8"), ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_at_first() -> Iterator[None]:
+    """Commands configure the log of their process, which is this one."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
