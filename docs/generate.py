@@ -1,4 +1,4 @@
-"""Writes `docs/configuration.md`, `docs/errors.md` and `docs/speech.md` from the code, so that they agree with it.
+"""Writes the pages `configuration`, `errors`, `reasons` and `speech` of `docs/` from the code, so that they agree.
 
 Run `make docs` after changing a setting or one of the tables; a test compares the files with what this would write.
 """
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from kyma_proxy.errors import ErrorCode
+from kyma_proxy.observe.endings import PLUGIN, WORDS
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.settings import (
     DatabaseSettings,
@@ -68,6 +69,18 @@ connection, because then nothing was done.
 
 | status | `error.code` | `error.type` | `x-should-retry` | when |
 |---|---|---|---|---|
+"""
+
+REASONS_HEAD = """# How requests end
+
+Made by `make docs` from the table in `kyma_proxy/observe/endings.py`; do not edit.
+
+Every request ends with one `reason`, and where it makes a difference with `by`: whom or what. Both are in its line of
+the log and in the metric `kyma_requests_ended_total{reason,by}`. The status is another matter: an origin's 500 that
+was passed on whole is `completed`, and a 200 whose body broke off is not.
+
+| `reason` | `by` | when |
+|---|---|---|
 """
 
 RETRIES = """
@@ -123,6 +136,18 @@ def errors() -> str:
         for code in ErrorCode
     ]
     return ERRORS_HEAD + "\n".join(rows) + "\n" + RETRIES + _retried_codes()
+
+
+def reasons() -> str:
+    """The text of `docs/reasons.md`."""
+    rows = []
+    for reason, words in WORDS.items():
+        rows += [f"| `{reason}` | {_by(by)} | {meaning} |" for by, meaning in words.items()]
+    return REASONS_HEAD + "\n".join(rows) + "\n"
+
+
+def _by(word: str) -> str:
+    return word if word in ("", PLUGIN) else f"`{word}`"
 
 
 def _retried_codes() -> str:
@@ -209,4 +234,5 @@ def _default(field: FieldInfo) -> str:
 if __name__ == "__main__":
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
     (DOCS / "errors.md").write_text(errors(), encoding="utf-8")
+    (DOCS / "reasons.md").write_text(reasons(), encoding="utf-8")
     (DOCS / "speech.md").write_text(speech(), encoding="utf-8")

@@ -30,6 +30,7 @@ from kyma_proxy.plugin import Plugin
 from kyma_proxy.server.admin import AdminListener
 from kyma_proxy.server.listener import DataListener
 from kyma_proxy.server.options import ListenerOptions
+from kyma_proxy.server.parser import require_c_parser
 from kyma_proxy.server.tls import RELOAD_SECONDS, Certificate
 from kyma_proxy.services import Services
 from kyma_proxy.settings import ServerSettings, Settings
@@ -113,6 +114,7 @@ class Application:
 
         Raises EmbeddedError, DatabaseUnavailableError, SchemaMismatchError, MigrationError, ConfigError, OSError.
         """
+        require_c_parser(self.settings)
         async with AsyncExitStack() as stack:
             server = self.settings.server
             stack.push_async_callback(self.admin.stop)

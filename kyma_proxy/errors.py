@@ -104,8 +104,20 @@ class GatewayError(Exception):
         self.headers = dict(headers or {})
         self.close_connection = close_connection
 
+    @property
+    def in_the_way(self) -> str | None:
+        """What stood in the way, in one word for the log; None where code and plugin say it."""
+        return None
+
     def __repr__(self) -> str:
         return f"GatewayError({self.code.status} {self.code.code}: {self.message})"
+
+
+class BrokenFramingError(GatewayError):
+    """A body that is not framed as its head said: where the next request begins is not known."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.INVALID_REQUEST, "The body's chunked framing is broken.", close_connection=True)
 
 
 class OutcomeUnknownError(Exception):

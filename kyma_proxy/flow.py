@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-
-
-class EndReason(StrEnum):
-    """How a request ended: one word a request, in its log line and in metrics."""
-
-    COMPLETED = "completed"
-    """The answer was written whole."""
-    MALFORMED = "malformed"
-    """The request was refused at the edge: not HTTP, or not HTTP that has one reading."""
-    REFUSED = "refused"
-    """A plugin or the gateway answered with an error of the client's making."""
-    UPSTREAM_FAILED = "upstream_failed"
-    """The provider or the origin failed, or broke off."""
-    TIMED_OUT = "timed_out"
-    """A limit of time ended it: a slow client or a slow upstream."""
-    CLIENT_LEFT = "client_left"
-    """The client hung up before its answer was written."""
-    PLUGIN_CRASHED = "plugin_crashed"
-    """A fault in our code; the request failed closed."""
-    UNAVAILABLE = "unavailable"
-    """The database or a bounded resource was not to be had."""
-    OUTCOME_UNKNOWN = "outcome_unknown"
-    """The books could not be read in time; the connection was closed without an answer."""
 
 
 class ClientLeftError(ConnectionError):
@@ -121,6 +99,8 @@ class Flow:
     client_address: str
     scheme: str = "http"
     host: str = ""
+    forwarded_for: str = ""
+    """What an upstream is told in `X-Forwarded-For`: the client's address, and trusted proxies behind it."""
     identity: Identity | None = None
     model: str | None = None
     document: Mapping[str, Any] | None = None
@@ -130,6 +110,8 @@ class Flow:
     charged: bool = False
     """Whether the account was charged for this request. From then on no refusal is told of it: a failure ends the
     connection without an answer, and a retry finds what was bought."""
+    wants_websocket: bool = False
+    """Whether the client asks to go on as a WebSocket. Only a forwarding upstream can answer that with a 101."""
     client_connected: Callable[[], bool] = lambda: True
     """Asks the connection now, cheaply: False once the client hung up or closed its half of the connection."""
 
@@ -149,16 +131,44 @@ class ReplyStream(Protocol):
         """Release the connection behind it; called exactly once, however the reply ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class RawConnection:
+    """A connection that has left HTTP, in the hands of a protocol of its own.
+
+    `early` are the bytes that had arrived already. `lost` is to be called once when the connection has ended, with
+    what asyncio said of its end.
+    """
+
+    transport: asyncio.Transport
+    early: bytes
+    lost: Callable[[Exception | None], None]
+
+
+class ReplyTunnel(ABC):
+    """The body of a 101: an upstream's connection on which both sides go on in another protocol."""
+
+    idle_seconds: float
+    """How long both sides may be silent."""
+
+    @abstractmethod
+    def hand_over(self, protocol: asyncio.Protocol) -> RawConnection:
+        """Give the connection away, at most once: from now on `protocol` is told of what happens on it."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Release what is left; cuts a connection that was not handed over. Called exactly once."""
+
+
 @dataclass(slots=True)
 class Reply:
-    """An answer: whole (`body` is bytes) or streaming.
+    """An answer: whole (`body` is bytes), streaming, or, with status 101, the way into a tunnel.
 
     `forwarded` marks an upstream's answer: its head goes out as it came, with nothing added but hop-by-hop rules.
     """
 
     status: int
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
-    body: bytes | ReplyStream = b""
+    body: bytes | ReplyStream | ReplyTunnel = b""
     phrase: str | None = None
     forwarded: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -19,3 +19,17 @@ def serialize_head(first_line: str, headers: CIMultiDict[str]) -> bytes:
     if any(_CONTROL_CHARACTER.search(line) for line in lines):
         raise ValueError("a control character in a head")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+def names_upgrade(headers: CIMultiDictProxy[str]) -> bool:
+    """True for a head that carries `Upgrade` and whose `Connection` names it: whoever sent it may leave HTTP."""
+    if "Upgrade" not in headers:
+        return False
+    options = ",".join(headers.getall("Connection", [])).lower().split(",")
+    return any(option.strip() == "upgrade" for option in options)
+
+
+def names_websocket(headers: CIMultiDictProxy[str]) -> bool:
+    """True for a head that asks to go on as a WebSocket and as nothing else, or that agrees to it."""
+    protocols = [protocol.strip().lower() for protocol in headers.getall("Upgrade", [])]
+    return protocols == ["websocket"] and names_upgrade(headers)

@@ -18,6 +18,7 @@ from kyma_proxy.pipeline.router import Router
 from kyma_proxy.pipeline.runner import check_plan, warnings_of
 from kyma_proxy.plugin import Plugin, Spool
 from kyma_proxy.server.intake import read_target
+from kyma_proxy.server.parser import require_c_parser
 from kyma_proxy.server.tls import check_certificate
 from kyma_proxy.settings import ConfigError, PluginEntry, Settings, load_settings
 
@@ -26,6 +27,7 @@ def _load(config_path: Path) -> tuple[Settings, Mapping[str, type[Plugin[Any]]],
     plugins = InstalledPlugins()
     settings = load_settings(config_path, plugins=plugins)
     check_certificate(settings)
+    require_c_parser(settings)
     return settings, plugins, check_plan(settings, plugins)
 
 

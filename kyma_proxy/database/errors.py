@@ -31,6 +31,11 @@ class DatabaseUnavailableError(GatewayError):
     def __init__(self, message: str = "The service is busy or partly unavailable; try again shortly.") -> None:
         super().__init__(ErrorCode.UNAVAILABLE, message)
 
+    @property
+    def in_the_way(self) -> str:
+        """The database."""
+        return "database"
+
 
 class CommitUnknownError(DatabaseUnavailableError):
     """COMMIT was sent and its answer was lost: the work may be committed or not. Read back before saying anything."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from kyma_proxy.flow import EndReason
+from kyma_proxy.observe.endings import PLUGIN, WORDS, Ending
 
 KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -31,26 +31,31 @@ class Metrics:
         )
         self._in_flight = Gauge("kyma_requests_in_flight", "Requests being answered.", registry=self.registry)
         self._ended = Counter(
-            "kyma_requests_ended_total", "Requests by how they ended.", ["reason"], registry=self.registry
+            "kyma_requests_ended_total",
+            "Requests by how they ended, and by whom or what (docs/reasons.md).",
+            ["reason", "by"],
+            registry=self.registry,
         )
-        for reason in EndReason:
-            self._ended.labels(reason.value)
+        for reason, words in WORDS.items():
+            for by in words:
+                if by != PLUGIN and (by or len(words) == 1):
+                    self._ended.labels(reason.value, by)
 
     def request_started(self) -> None:
         """A request's head is complete."""
         self._in_flight.inc()
 
-    def request_ended(self, method: str, route: str, status: int | None, reason: EndReason, seconds: float) -> None:
+    def request_ended(self, method: str, route: str, status: int | None, ending: Ending, seconds: float) -> None:
         """A started request came to its end; `status` is None where nothing was answered.
 
         `route` must come from the configuration (a guarded path or a route's pattern), never from the client.
         """
         self._in_flight.dec()
-        self.count_answer(method, route, status, reason)
+        self.count_answer(method, route, status, ending)
         self._seconds.labels(route).observe(seconds)
 
-    def count_answer(self, method: str, route: str, status: int | None, reason: EndReason) -> None:
+    def count_answer(self, method: str, route: str, status: int | None, ending: Ending) -> None:
         """Count an answer to what never became a request (malformed HTTP, a head that was too slow)."""
         label = method if method in KNOWN_METHODS else "other"
         self._requests.labels(label, route, "none" if status is None else str(status)).inc()
-        self._ended.labels(reason.value).inc()
+        self._ended.labels(ending.reason.value, ending.by).inc()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from kyma_proxy.flow import EndReason, Identity
+from kyma_proxy.flow import Identity
+from kyma_proxy.observe.endings import COMPLETED, MALFORMED, Ending
 from kyma_proxy.observe.metrics import Metrics
 
 _log = structlog.get_logger("kyma_proxy.requests")
@@ -28,7 +29,7 @@ class RequestRecord:
     method: str = "-"
     path: str = "-"
     status: int | None = None
-    reason: EndReason | None = None
+    ending: Ending | None = None
     error_code: str | None = None
     identity: Identity | None = None
     duration_seconds: float = 0.0
@@ -54,18 +55,18 @@ class RequestObserver:
 
     def ended(self, record: RequestRecord) -> None:
         """A started request came to its end."""
-        reason = record.reason or EndReason.COMPLETED
-        self._metrics.request_ended(record.method, record.route, record.status, reason, record.duration_seconds)
-        _write_line(record, reason)
+        ending = record.ending or COMPLETED
+        self._metrics.request_ended(record.method, record.route, record.status, ending, record.duration_seconds)
+        _write_line(record, ending)
 
     def refused_unread(self, record: RequestRecord) -> None:
         """Something was answered that never became a request: malformed HTTP, or a head that was too slow."""
-        reason = record.reason or EndReason.MALFORMED
-        self._metrics.count_answer(record.method, record.route, record.status, reason)
-        _write_line(record, reason)
+        ending = record.ending or MALFORMED
+        self._metrics.count_answer(record.method, record.route, record.status, ending)
+        _write_line(record, ending)
 
 
-def _write_line(record: RequestRecord, reason: EndReason) -> None:
+def _write_line(record: RequestRecord, ending: Ending) -> None:
     # Our own fields come last: a plugin's fact cannot pose as one of them.
     fields = {
         "plugin": None,
@@ -80,7 +81,8 @@ def _write_line(record: RequestRecord, reason: EndReason) -> None:
         "duration_ms": round(record.duration_seconds * 1000, 1),
         "bytes_in": record.bytes_in,
         "bytes_out": record.bytes_out,
-        "reason": reason.value,
+        "reason": ending.reason.value,
+        "by": ending.by or None,
         "code": record.error_code,
     }
     fields.pop("event", None)

@@ -112,4 +112,9 @@ async def forward(snapshot: Snapshot, flow: Flow) -> Reply:
         raise GatewayError(ErrorCode.NOT_FOUND, "Nothing is served at this path.")
     flow.facts.setdefault("route", route.pattern)
     flow.facts["upstream"] = route.upstream
-    return await snapshot.upstreams[route.upstream].send(flow)
+    try:
+        return await snapshot.upstreams[route.upstream].send(flow)
+    except GatewayError:
+        # The plugins that it passes on its way out did not refuse.
+        flow.facts.setdefault("plugin", None)
+        raise

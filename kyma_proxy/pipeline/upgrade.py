@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kyma_proxy.flow import Flow
+from kyma_proxy.heads import names_upgrade
 
 
 def flow_wants_upgrade(flow: Flow) -> bool:
@@ -10,7 +11,4 @@ def flow_wants_upgrade(flow: Flow) -> bool:
 
     Guarded endpoints refuse such requests: after a switch of protocols nothing could be checked any more.
     """
-    if "Upgrade" not in flow.headers:
-        return False
-    options = ",".join(flow.headers.getall("Connection", [])).lower().split(",")
-    return any(option.strip() == "upgrade" for option in options)
+    return names_upgrade(flow.headers)

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp.web import BaseRequest, RequestPayloadError
 
 from kyma_proxy.clock import monotonic_seconds
-from kyma_proxy.errors import ErrorCode, GatewayError
+from kyma_proxy.errors import BrokenFramingError, ErrorCode, GatewayError
 from kyma_proxy.flow import ClientLeftError
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -101,9 +101,7 @@ class IncomingBody:
                 close_connection=True,
             ) from error
         except RequestPayloadError as error:
-            raise GatewayError(
-                ErrorCode.INVALID_REQUEST, "The body's chunked framing is broken.", close_connection=True
-            ) from error
+            raise BrokenFramingError from error
         except OSError as error:
             raise ClientLeftError("the client hung up while sending its body") from error
         except RuntimeError as error:

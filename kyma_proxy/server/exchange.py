@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import structlog
 from aiohttp.web import BaseRequest, StreamResponse
@@ -12,10 +12,21 @@ from aiohttp.web import BaseRequest, StreamResponse
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
 from kyma_proxy.failpoints import Failpoint
-from kyma_proxy.flow import ClientLeftError, EndReason, Flow, Reply
+from kyma_proxy.flow import ClientLeftError, Flow, Reply
+from kyma_proxy.observe.endings import (
+    CRASHED,
+    DRAINED,
+    MALFORMED,
+    OUTCOME_UNKNOWN,
+    SLOW_CLIENT,
+    Ending,
+    EndReason,
+    ending_of,
+    upstream_ending,
+)
 from kyma_proxy.observe.requests import RequestObserver, RequestRecord
 from kyma_proxy.server.body import IncomingBody
-from kyma_proxy.server.connection import client_connected, reset
+from kyma_proxy.server.connection import reset
 from kyma_proxy.server.head import Framing, error_reply, sign
 from kyma_proxy.server.intake import loggable_path, read_request, request_id_of
 from kyma_proxy.server.occupancy import Occupancy
@@ -27,21 +38,6 @@ Handle = Callable[[Flow], Awaitable[Reply]]
 """Whatever answers requests: the pipeline."""
 
 _log = structlog.get_logger("kyma_proxy.server")
-
-_REASONS: Final = {
-    ErrorCode.REQUEST_TIMEOUT: EndReason.TIMED_OUT,
-    ErrorCode.UPSTREAM_TIMEOUT: EndReason.TIMED_OUT,
-    ErrorCode.PROVIDER_ERROR: EndReason.UPSTREAM_FAILED,
-    ErrorCode.UPSTREAM_UNREACHABLE: EndReason.UPSTREAM_FAILED,
-    ErrorCode.UNAVAILABLE: EndReason.UNAVAILABLE,
-    ErrorCode.OWNERSHIP_WRITE_FAILED: EndReason.UNAVAILABLE,
-    ErrorCode.INTERNAL_ERROR: EndReason.PLUGIN_CRASHED,
-}
-
-
-def reason_of(error: GatewayError) -> EndReason:
-    """How a request that ended with this error has ended; what is not in the table is the client's making."""
-    return _REASONS.get(error.code, EndReason.REFUSED)
 
 
 class Exchanges:
@@ -88,8 +84,7 @@ class _Exchange:
             if reply is not None:
                 await self._deliver(reply)
         except asyncio.CancelledError:
-            gone = not client_connected(self._request)
-            self._record.reason = EndReason.CLIENT_LEFT if gone else EndReason.UNAVAILABLE
+            self._record.ending = self._client_left()
             raise
         finally:
             self._log_end(monotonic_seconds() - started)
@@ -106,28 +101,28 @@ class _Exchange:
         try:
             self._flow = flow = read_request(self._request, self._record.request_id, self._listener.options)
         except GatewayError as error:
-            return self._refuse(error, EndReason.MALFORMED)
+            return self._refuse(error, MALFORMED)
         # Kept here too: a plugin may give the flow another body.
         assert isinstance(flow.body, IncomingBody)
         self._body = flow.body
         try:
             return await self._listener.handle(flow)
         except GatewayError as error:
-            return self._refuse(error, reason_of(error))
+            return self._refuse(error, ending_of(error, flow.facts))
         except ClientLeftError:
-            self._record.reason = EndReason.CLIENT_LEFT
+            self._record.ending = self._client_left()
         except OutcomeUnknownError:
-            self._record.reason = EndReason.OUTCOME_UNKNOWN
+            self._record.ending = OUTCOME_UNKNOWN
         except Exception:  # noqa: BLE001 - whatever it is, the request fails closed; `_fail` logs it
             return self._fail()
         return None
 
-    def _refuse(self, error: GatewayError, reason: EndReason) -> Reply | None:
+    def _refuse(self, error: GatewayError, ending: Ending) -> Reply | None:
         if self._charged():
             _log.error("refused_after_charge", request_id=self._record.request_id, code=error.code.code)
-            self._record.reason = EndReason.OUTCOME_UNKNOWN
+            self._record.ending = OUTCOME_UNKNOWN
             return None
-        self._record.reason = reason
+        self._record.ending = ending
         self._record.error_code = error.code.code
         self._close = self._close or error.close_connection
         return error_reply(error)
@@ -135,7 +130,7 @@ class _Exchange:
     def _fail(self) -> Reply | None:
         _log.exception("request_crashed", request_id=self._record.request_id)
         error = GatewayError(ErrorCode.INTERNAL_ERROR, "The gateway failed on this request.")
-        return self._refuse(error, reason_of(error))
+        return self._refuse(error, CRASHED)
 
     async def _deliver(self, reply: Reply) -> None:
         try:
@@ -155,22 +150,22 @@ class _Exchange:
             await failpoints.reach(Failpoint.REPLY, self._request)
             framing = await self._write_or_fail(reply)
             self._close = framing.close
-            self._record.reason = self._record.reason or EndReason.COMPLETED
+            self._record.ending = self._record.ending or self._writer.ending
             await failpoints.reach(Failpoint.REPLIED, self._request)
         except ClientLeftError:
-            self._break_off(EndReason.CLIENT_LEFT)
+            self._break_off(self._client_left())
         except SlowClientError:
-            self._break_off(EndReason.TIMED_OUT)
+            self._break_off(SLOW_CLIENT)
         except StreamBrokeOffError as error:
             cause = error.__cause__ or error
             _log.warning("reply_broke_off", request_id=self._record.request_id, cause=repr(cause))
-            self._break_off(reason_of(cause) if isinstance(cause, GatewayError) else EndReason.UPSTREAM_FAILED)
+            self._break_off(upstream_ending(cause, self._facts(), within_answer=True))
         except asyncio.CancelledError:
             reset(self._request.transport)
             raise
         except Exception:  # noqa: BLE001 - part of an answer may be out: nothing may be added to it
             _log.exception("reply_failed", request_id=self._record.request_id)
-            self._break_off(EndReason.OUTCOME_UNKNOWN if self._charged() else EndReason.PLUGIN_CRASHED)
+            self._break_off(OUTCOME_UNKNOWN if self._charged() else CRASHED)
 
     async def _write_or_fail(self, reply: Reply) -> Framing:
         """Write the reply, or a 500 in its place if its head cannot be written and nothing was bought with it."""
@@ -187,8 +182,23 @@ class _Exchange:
     def _charged(self) -> bool:
         return self._flow is not None and self._flow.charged
 
-    def _break_off(self, reason: EndReason) -> None:
-        self._record.reason = reason
+    def _facts(self) -> Mapping[str, Any]:
+        return {} if self._flow is None else self._flow.facts
+
+    def _client_left(self) -> Ending:
+        """The client left, and when; unless it was sent away."""
+        if self._listener.occupancy.stopping:
+            return DRAINED
+        if self._writer.head_sent:
+            by = "in_answer"
+        elif self._body_arrived():
+            by = "before_answer"
+        else:
+            by = "in_body"
+        return Ending(EndReason.CLIENT_LEFT, by)
+
+    def _break_off(self, ending: Ending) -> None:
+        self._record.ending = ending
         self._close = True
         reset(self._request.transport)
 
@@ -207,7 +217,7 @@ class _Exchange:
         if not self._writer.head_sent:
             record.status = None
         if self._body is not None:
-            record.bytes_in = self._body.received_bytes
+            record.bytes_in = self._body.received_bytes + self._writer.bytes_in
         if self._flow is not None:
             record.path = self._flow.path
             record.identity = self._flow.identity

@@ -11,6 +11,7 @@ from aiohttp.web import BaseRequest
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Flow, RequestTarget
+from kyma_proxy.heads import names_websocket
 from kyma_proxy.pipeline.paths import canonical_path
 from kyma_proxy.server.body import BodyPace, IncomingBody
 from kyma_proxy.server.connection import client_connected
@@ -18,9 +19,10 @@ from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.server.origin import claimed_origin
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_ABSOLUTE_FORM: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
-_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+_ABSOLUTE_FORM: Final = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]{0,5})?")
 _UNPRINTABLE: Final = re.compile(r"[^\x21-\x7e]")
+_LENGTH_DIGITS_MAX: Final = 18  # the parser takes 2^64 - 1 for no length at all
 _ALLOW: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -64,6 +66,8 @@ def read_request(request: BaseRequest, request_id: str, options: ListenerOptions
         client_address=origin.address,
         scheme=origin.scheme,
         host=origin.host,
+        forwarded_for=origin.forwarded_for,
+        wants_websocket=_wants_websocket(request, content_length),
         client_connected=lambda: client_connected(request),
     )
 
@@ -89,8 +93,12 @@ def _refuse_method(request: BaseRequest) -> None:
 
 
 def _refuse_host(request: BaseRequest) -> None:
-    # Source: RFC 9112 section 3.2, a 400 for any Host that is not a host and a port. Two of them the parser refuses.
-    if _HOST.fullmatch(request.headers.get("Host", "")) is None:
+    # Source: RFC 9112 section 3.2, a 400 for any Host that is not a host and a port. Two of them the parser refuses. A
+    # comma may stand in one, but X-Forwarded-Host would then name two.
+    host = request.headers.get("Host")
+    if host is None and request.version < HttpVersion11:
+        return
+    if host is None or _HOST.fullmatch(host) is None:
         raise _refusal("The Host header is not a host name with an optional port.")
 
 
@@ -118,7 +126,17 @@ def _content_length(request: BaseRequest) -> int | None:
         return 0
     if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
         raise _refusal("Content-Length must be one decimal number.")
+    if len(lengths[0]) > _LENGTH_DIGITS_MAX:
+        raise _refusal(f"Content-Length may have at most {_LENGTH_DIGITS_MAX} digits.")
     return int(lengths[0])
+
+
+def _wants_websocket(request: BaseRequest, content_length: int | None) -> bool:
+    if request.method != "GET" or request.version < HttpVersion11 or not names_websocket(request.headers):
+        return False
+    if content_length != 0:
+        raise _refusal("A request to go on as a WebSocket has no body.")
+    return True
 
 
 def read_target(sent: str) -> RequestTarget:
@@ -130,8 +148,8 @@ def read_target(sent: str) -> RequestTarget:
     if not sent.startswith("/"):
         # RFC 9112 section 3.2.2: servers accept the absolute form. Its authority changes nothing here.
         absolute = _ABSOLUTE_FORM.match(sent)
-        if absolute is None:
-            raise _refusal("The request target must begin with `/`.")
+        if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+            raise _refusal("The request target must begin with `/`, or with `http://`, a host and a port.")
         sent = sent[absolute.end() :]
         sent = sent if sent.startswith("/") else "/" + sent
     raw_path, mark, query = sent.partition("?")

@@ -84,7 +84,7 @@ class DataListener:
         """Stop listening and end every connection, whatever it is doing. May be called again."""
         if self._connections is None or self._sockets is None:
             return
-        self._occupancy.draining = True
+        self._occupancy.draining = self._occupancy.stopping = True
         self._sockets.close()
         await self._connections.shutdown(_STOP_SECONDS)
         try:

@@ -18,6 +18,8 @@ class Occupancy:
         """Requests whose head is complete and whose answer is not yet delivered."""
         self.draining = False
         """Whether every answer from now on ends its connection."""
+        self.stopping = False
+        """Whether what is still in flight is being cut off."""
         self._changed = asyncio.Event()
 
     def opened(self, connection: Connection) -> None:

@@ -11,11 +11,15 @@ from aiohttp.web import BaseRequest
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The client's address, the scheme it used and the host it asked for."""
+    """The client's address, the scheme it used and the host it asked for.
+
+    `forwarded_for` is what the next hop is told in `X-Forwarded-For`: the peer, behind what a trusted one said itself.
+    """
 
     address: str
     scheme: str
     host: str
+    forwarded_for: str
 
 
 def claimed_origin(request: BaseRequest, trusted: Iterable[IPv4Network | IPv6Network]) -> Origin:
@@ -31,20 +35,22 @@ def claimed_origin(request: BaseRequest, trusted: Iterable[IPv4Network | IPv6Net
     host = request.headers.get("Host", "")
     networks = tuple(trusted)
     if not networks or not _is_in(_parsed(address), networks):
-        return Origin(address, scheme, host)
+        return Origin(address, scheme, host, address)
     claimed_scheme = request.headers.get("X-Forwarded-Proto", "").strip().lower()
     claimed_host = request.headers.get("X-Forwarded-Host", "").strip()
+    said = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    hops = [hop.strip() for hop in said if hop.strip()]
     return Origin(
-        _last_stranger(request, address, networks),
+        _last_stranger(hops, address, networks),
         claimed_scheme if claimed_scheme in {"http", "https"} else scheme,
         claimed_host or host,
+        ", ".join([*hops, address]),
     )
 
 
-def _last_stranger(request: BaseRequest, address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> str:
-    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+def _last_stranger(hops: list[str], address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> str:
     for hop in reversed(hops):
-        parsed = _parsed(hop.strip())
+        parsed = _parsed(hop)
         if parsed is None:
             break
         address = str(parsed)

@@ -11,15 +11,17 @@ from aiohttp import HttpVersion11, StreamReader
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.web import BaseRequest, RequestHandler, RequestPayloadError, Server, StreamResponse
+from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import EndReason
+from kyma_proxy.flow import ClientLeftError, RawConnection
+from kyma_proxy.observe.endings import HEAD_TOO_LONG, MALFORMED, SLOW_HEAD, Ending
 from kyma_proxy.observe.requests import RequestObserver, RequestRecord
 from kyma_proxy.server.head import error_reply, frame, reply_head, sign
 from kyma_proxy.server.intake import new_request_id
 from kyma_proxy.server.occupancy import Occupancy
 from kyma_proxy.server.options import ListenerOptions
+from kyma_proxy.server.reading import RequestReader
 
 # While draining, a connection that is in the middle of a head gets this long to complete it.
 _DRAIN_HEAD_SECONDS: Final = 5.0
@@ -39,47 +41,43 @@ class WrittenResponse(StreamResponse):
 class _MalformedResponse(WrittenResponse):
     """Writes an error in the envelope when aiohttp gets to it, then lets the client read it."""
 
-    def __init__(self, connection: Connection, error: GatewayError) -> None:
+    def __init__(self, connection: Connection, error: GatewayError, ending: Ending) -> None:
         super().__init__(keep_alive=False)
         self._connection = connection
         self._error = error
+        self._ending = ending
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        await self._connection.refuse_unread(self._error, EndReason.MALFORMED)
+        await self._connection.refuse_unread(self._error, self._ending)
         return None
 
 
-class Connection(RequestHandler):
+class _Request(BaseRequest):
+    """A request that knows whether another one may follow on its connection."""
+
+    @property
+    def keep_alive(self) -> bool:
+        assert isinstance(self.protocol, Connection)
+        return super().keep_alive and self.protocol.reusable
+
+
+class Connection(RequestReader):
     """One client's connection."""
 
     __slots__ = (
-        "_discard_bytes",
         "_drain_head_seconds",
         "_head_begun",
         "_head_seconds",
         "_head_timer",
-        "_lingering",
         "_observer",
         "_occupancy",
         "_on_lost",
         "_options",
-        "_unread",
     )
 
     def __init__(self, server: ConnectionServer, loop: asyncio.AbstractEventLoop) -> None:
         options = server.options
-        super().__init__(
-            server,
-            loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # ours is written elsewhere
-            auto_decompress=False,
-            keepalive_timeout=options.keepalive_seconds,
-            lingering_time=0,  # ours is bounded in bytes too
-            max_field_size=options.max_header_bytes,
-            max_headers=options.max_headers,
-            max_line_size=options.max_line_bytes,
-            read_bufsize=options.read_buffer_bytes,
-        )
+        super().__init__(server, loop, options)
         self._options = options
         self._head_seconds = options.head_timeout_seconds
         self._drain_head_seconds = min(_DRAIN_HEAD_SECONDS, options.head_timeout_seconds)
@@ -87,19 +85,12 @@ class Connection(RequestHandler):
         self._occupancy = server.occupancy
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_begun = False
-        self._lingering: asyncio.Future[None] | None = None
-        self._discard_bytes = 0
-        self._unread: StreamReader | None = None
         self._on_lost: Callable[[], None] | None = None
 
     @property
     def waiting(self) -> bool:
         """Whether the connection waits for a request's head: nothing is being answered."""
         return self._waiter is not None and not self._waiter.done()
-
-    def taken(self, body: StreamReader) -> None:
-        """A request with this body was taken off the queue."""
-        self._unread = body
 
     def on_lost(self, callback: Callable[[], None] | None) -> None:
         """Have `callback` called when the connection ends; None takes that back."""
@@ -111,32 +102,25 @@ class Connection(RequestHandler):
         self._occupancy.opened(self)
         self._start_head_timer(self._drain_head_seconds if self._occupancy.draining else self._head_seconds)
 
-    def data_received(self, data: bytes) -> None:
-        """asyncio: bytes arrived."""
-        if self._lingering is not None:
-            self._discard_bytes -= len(data)
-            if self._discard_bytes < 0:
-                self._stop_lingering()
-            return
-        heads = self._request_count
-        super().data_received(data)
-        if self._request_count != heads:
-            self._stop_head_timer()
-            self._fail_broken_body()
-        elif data and self.waiting:
-            self._head_begun = True
-            if self._head_timer is None:
-                self._start_head_timer(self._head_seconds)
+    def head_begun(self) -> None:
+        """The first bytes of a head, or more of them, have arrived."""
+        self._head_begun = True
+        if self._head_timer is None:
+            self._start_head_timer(self._head_seconds)
+
+    def head_ended(self) -> None:
+        """A head is complete, or broken."""
+        self._stop_head_timer()
 
     def eof_received(self) -> None:
         """asyncio: the client closed its half; the transport is then closed, a half-close counts as leaving."""
-        self._stop_lingering()
+        self.stop_lingering()
         super().eof_received()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """asyncio: the connection has ended."""
         self._stop_head_timer()
-        self._stop_lingering()
+        self.stop_lingering()
         super().connection_lost(exc)
         self._occupancy.closed(self)
         if self._on_lost is not None:
@@ -153,36 +137,25 @@ class Connection(RequestHandler):
         if status >= 500 or request.writer.output_size > 0:
             _log.error("connection_failed", exc_info=exc)
             raise ConnectionError("nothing more can be said on this connection") from exc
-        return _MalformedResponse(self, _malformed(exc, self._options))
+        ending = HEAD_TOO_LONG if isinstance(exc, LineTooLong) else MALFORMED
+        return _MalformedResponse(self, _malformed(exc, self._options), ending)
 
-    async def refuse_unread(self, error: GatewayError, reason: EndReason) -> None:
+    async def refuse_unread(self, error: GatewayError, ending: Ending) -> None:
         """Answer what never became a request, and end the connection once the client could read the answer."""
-        self._write_refusal(error, reason)
+        self._write_refusal(error, ending)
         await self.linger()
 
-    async def linger(self) -> None:
-        """Read and discard for a while what the client still sends.
+    def hand_over(self, protocol: asyncio.Protocol) -> RawConnection:
+        """Leave HTTP: from now on `protocol` is told of what happens on the connection.
 
-        Closing with unread bytes in the socket would reset the connection, and the client would lose an answer that
-        was already on its way.
+        Raises ClientLeftError when the client has left already.
         """
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return
-        self._discard_bytes = self._options.linger_bytes
-        self._lingering = self._loop.create_future()
-        try:
-            if transport.can_write_eof():
-                transport.write_eof()
-        except OSError:
-            # The client is gone already: there is nobody left to read the answer.
-            return
-        transport.resume_reading()
-        try:
-            async with asyncio.timeout(self._options.linger_seconds):
-                await self._lingering
-        except TimeoutError:
-            pass
+        transport, self.transport = self.transport, None
+        if transport is None:
+            raise ClientLeftError("the client hung up before it could go on in another protocol")
+        early, self._message_tail = self._message_tail, b""
+        transport.set_protocol(protocol)
+        return RawConnection(transport, early, self.connection_lost)
 
     def leave_when_idle(self) -> None:
         """Close the connection if it is idle; a head that has begun gets a few seconds to be completed."""
@@ -209,10 +182,10 @@ class Connection(RequestHandler):
         self._head_timer = None
         if self._head_begun:
             message = f"The request's head was not complete after {self._head_seconds:g} seconds."
-            self._write_refusal(GatewayError(ErrorCode.REQUEST_TIMEOUT, message), EndReason.TIMED_OUT)
+            self._write_refusal(GatewayError(ErrorCode.REQUEST_TIMEOUT, message), SLOW_HEAD)
         self.force_close()
 
-    def _write_refusal(self, error: GatewayError, reason: EndReason) -> None:
+    def _write_refusal(self, error: GatewayError, ending: Ending) -> None:
         if self.transport is None or self.transport.is_closing():
             return
         request_id = new_request_id()
@@ -225,26 +198,11 @@ class Connection(RequestHandler):
             RequestRecord(
                 request_id,
                 status=reply.status,
-                reason=reason,
+                ending=ending,
                 error_code=error.code.code,
                 bytes_out=len(reply.body),
             )
         )
-
-    def _stop_lingering(self) -> None:
-        if self._lingering is not None and not self._lingering.done():
-            self._lingering.set_result(None)
-
-    def _fail_broken_body(self) -> None:
-        """Tell the reader of a body that its framing broke.
-
-        aiohttp queues the parser's error as the next request and tells nobody else: the reader would wait for ever.
-        """
-        if not self._messages or isinstance(self._messages[-1][0], RawRequestMessage):
-            return
-        body = self._messages[-2][1] if len(self._messages) > 1 else self._unread
-        if body is not None and not body.is_eof():
-            body.set_exception(RequestPayloadError("broken framing"))
 
 
 class ConnectionServer(Server):
@@ -276,7 +234,7 @@ class ConnectionServer(Server):
     ) -> BaseRequest:
         assert isinstance(protocol, Connection)
         protocol.taken(payload)
-        return BaseRequest(message, payload, protocol, writer, task, self._loop)
+        return _Request(message, payload, protocol, writer, task, self._loop)
 
 
 def _malformed(exc: BaseException | None, options: ListenerOptions) -> GatewayError:

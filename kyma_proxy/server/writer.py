@@ -9,10 +9,14 @@ from typing import Final
 from aiohttp.http import StreamWriter
 from aiohttp.web import BaseRequest
 
-from kyma_proxy.flow import ClientLeftError, Reply, ReplyStream
+from kyma_proxy.flow import ClientLeftError, Reply, ReplyStream, ReplyTunnel
+from kyma_proxy.observe.endings import COMPLETED
+from kyma_proxy.server.connection import client_connected
 from kyma_proxy.server.head import Framing, frame, reply_head
 from kyma_proxy.server.protocol import Connection
+from kyma_proxy.server.tunnel import Tunnel, switching_head
 
+_LOOK_SECONDS: Final = 0.1
 _JOINED_BYTES_MAX: Final = 64 * 1024  # beyond this a second write is cheaper than a copy
 
 
@@ -35,7 +39,14 @@ class ReplyWriter:
         self._send_timeout_seconds = send_timeout_seconds
         self.bytes_out = 0
         """Bytes of body handed to the connection so far."""
+        self.bytes_in = 0
+        """Bytes that came from the client in answer to the reply's head: only a tunnel has any."""
         self.head_sent = False
+        self._look: asyncio.TimerHandle | None = None
+        self.ending = COMPLETED
+        """How a reply that was written has ended."""
+        self.tunnelled = False
+        """Whether the connection was given to a tunnel."""
 
     async def write(self, reply: Reply, close: bool) -> Framing:
         """Write a reply and return how it was framed; its stream is read here but closed by the caller.
@@ -43,6 +54,8 @@ class ReplyWriter:
         Raises ValueError, before anything is written, when its head cannot be written safely. After any other error
         (ClientLeftError, StreamBrokeOffError, SlowClientError, cancellation) the connection is good for nothing.
         """
+        if isinstance(reply.body, ReplyTunnel):
+            return await self._leave_http(switching_head(reply), reply.body)
         framing = frame(reply, self._request.method, self._request.version, close)
         head = reply_head(reply, framing, self._request.version, self._request.keep_alive)
         if isinstance(reply.body, bytes):
@@ -54,6 +67,17 @@ class ReplyWriter:
             if framing.has_body:
                 await self._stream(reply.body, framing)
         return framing
+
+    async def _leave_http(self, head: bytes, upstream: ReplyTunnel) -> Framing:
+        await self._send(head)
+        self.head_sent = True
+        tunnel = Tunnel(self._connection, upstream)
+        self.tunnelled = True
+        try:
+            self.ending = await tunnel.run()
+        finally:
+            self.bytes_in, self.bytes_out = tunnel.bytes_in, tunnel.bytes_out
+        return Framing(has_body=False, length=None, chunked=False, close=True)
 
     async def _send_whole(self, head: bytes, body: bytes) -> None:
         if len(body) <= _JOINED_BYTES_MAX:
@@ -72,14 +96,28 @@ class ReplyWriter:
         try:
             async with asyncio.timeout(None) as presence:
                 self._connection.on_lost(lambda: presence.reschedule(0))
+                self._look_for_client(presence)
                 try:
                     if self._request.transport is None:
                         raise ClientLeftError("the client hung up before its answer began")
                     await self._relay(stream, framing)
                 finally:
                     self._connection.on_lost(None)
+                    if self._look is not None:
+                        self._look.cancel()
         except TimeoutError as error:
             raise ClientLeftError("the client hung up while its answer was written") from error
+
+    def _look_for_client(self, presence: asyncio.Timeout) -> None:
+        """Ask about the client now and then while it still has to send: a connection that is not read tells nothing."""
+        self._look = None
+        if self._request.content.is_eof():
+            return
+        if client_connected(self._request):
+            loop = asyncio.get_running_loop()
+            self._look = loop.call_later(_LOOK_SECONDS, self._look_for_client, presence)
+        else:
+            presence.reschedule(0)
 
     async def _relay(self, stream: ReplyStream, framing: Framing) -> None:
         if framing.chunked:

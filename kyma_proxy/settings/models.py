@@ -117,6 +117,11 @@ class ServerSettings(Model):
     ready_without_database: bool = Field(
         default=False, description="Whether /readyz stays 200 while the database is away."
     )
+    allow_python_parser: bool = Field(
+        default=False,
+        description="Whether to start where aiohttp has only its HTTP parser in Python: slower, and not what the tests "
+        "of malformed requests run on.",
+    )
     tls: TlsSettings | None = Field(
         default=None, description="TLS on the data listener; plain HTTP, for a balancer in front, when left out."
     )
@@ -223,6 +228,11 @@ class ForwardUpstreamSettings(CommonUpstreamSettings):
         default="pass", description="pass: the client's credentials go on; replace: api_key goes in their place."
     )
     api_key: HeaderSecret | None = Field(default=None, description="The key that replace sends.")
+    websocket_idle_seconds: Seconds = Field(
+        default=600,
+        description="A WebSocket on which both sides are silent for so long is closed, in seconds; no other limit of "
+        "time counts there.",
+    )
 
     @model_validator(mode="after")
     def _key_iff_replaced(self) -> ForwardUpstreamSettings:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiohttp import EMPTY_PAYLOAD, ClientError, ClientResponse
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
-from kyma_proxy.upstreams.errors import FailureKind, TransportError
+from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
 
 if TYPE_CHECKING:
     from kyma_proxy.upstreams.exchange import Exchange
 
 Chunk = bytes | memoryview
+
+HEAD_SECONDS = 0.02
+"""How long a request's head waits for the first of its body, to leave in one piece with it."""
 
 
 class OutgoingBody(Payload):
@@ -45,6 +49,8 @@ class OutgoingBody(Payload):
         """Write the whole body. Raises what the source raises, kept in `failure`; OSError of the connection."""
         chunks = aiter(self._source)
         sent_bytes = 0
+        # A client may wait for an answer to its head before it sends a byte.
+        head = asyncio.get_running_loop().call_later(HEAD_SECONDS, _send_head, writer)
         try:
             while (chunk := await self._next(chunks)) is not None:
                 sent_bytes += len(chunk)
@@ -55,6 +61,7 @@ class OutgoingBody(Payload):
                 self._fail(ValueError("a request body is shorter than its Content-Length"))
             await self._flush(writer, None)
         finally:
+            head.cancel()
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
 
@@ -72,11 +79,17 @@ class OutgoingBody(Payload):
             async with asyncio.timeout(self._idle_seconds):
                 await (writer.drain() if chunk is None else writer.write(chunk))
         except TimeoutError:
-            self._fail(TransportError(FailureKind.SILENT, "the upstream stopped reading the request"))
+            self._fail(TransportError(FailureKind.SILENT, "the upstream stopped reading the request", "idle"))
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
         raise error
+
+
+def _send_head(writer: AbstractStreamWriter) -> None:
+    # Whoever writes the body, or waits for the answer, is told of a connection that has ended.
+    with suppress(ConnectionError):
+        writer.send_headers()
 
 
 class ReplyBody:
@@ -97,11 +110,14 @@ class ReplyBody:
         return self
 
     async def __anext__(self) -> bytes:
+        clock = asyncio.timeout(self._idle_seconds)
         try:
-            async with asyncio.timeout(self._idle_seconds):
+            async with clock:
                 chunk = await self._response.content.readany()
         except TimeoutError:
-            failure = TransportError(FailureKind.SILENT, "the upstream fell silent within its answer")
+            # aiohttp's clock for the whole exchange runs on while the body is read.
+            limit: Limit = "idle" if clock.expired() else "total"
+            failure = TransportError(FailureKind.SILENT, "the answer did not end in time", limit)
         except (ClientError, OSError) as error:
             failure = TransportError(FailureKind.BROKEN, f"within the answer: {error}"[:300])
         else:
@@ -123,10 +139,8 @@ class ReplyBody:
 
     async def aclose(self) -> None:
         """Release the connection and end the sending of a request body that was still under way."""
-        connection = self._response.connection
-        if connection is not None and connection.protocol is not None:
-            # A plain close would first flush to a peer that may never read again.
-            connection.protocol.abort()
+        if self._response.connection is not None:
+            self._exchange.abort()
         self._response.close()
         await self._response.wait_for_close()
 

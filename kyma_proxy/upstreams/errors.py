@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+Limit = Literal["connect", "first_byte", "idle", "total"]
+"""Which of an upstream's time limits ended an exchange, by its name in the settings."""
 
 
 class FailureKind(StrEnum):
@@ -21,14 +25,21 @@ class FailureKind(StrEnum):
 class TransportError(Exception):
     """An exchange with an upstream failed.
 
-    `request_sent` is false only when it is certain that the upstream heard nothing. The text is for the log; aiohttp's
+    `limit` names the time limit that was reached, None where none was. `request_sent` is false only when it is certain
+    that the upstream heard nothing. The text is for the log; aiohttp's
     own exception is deliberately not chained to it, because it holds the request's headers and with them the key.
     """
 
-    def __init__(self, kind: FailureKind, detail: str) -> None:
+    def __init__(self, kind: FailureKind, detail: str, limit: Limit | None = None) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.detail = detail
+        self.limit = limit
+
+    def facts(self) -> dict[str, str]:
+        """What the log line of the request says of it: `upstream_failure`, and `upstream_limit` if one was reached."""
+        facts = {"upstream_failure": self.kind.value}
+        return facts if self.limit is None else {**facts, "upstream_limit": self.limit}
 
     @property
     def request_sent(self) -> bool:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 from weakref import WeakSet
 
-from aiohttp import ClientRequest, ClientResponse
+from aiohttp import ClientPayloadError, ClientRequest, ClientResponse, StreamReader
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.helpers import _EXC_SENTINEL
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
 from aiohttp.payload import Payload
 from multidict import CIMultiDict
 
 from kyma_proxy.upstreams.bodies import OutgoingBody
+from kyma_proxy.upstreams.errors import Limit
 
 EXPECT_SECONDS = 1.0
 """How long `100 Continue` is waited for before the body is sent anyway (RFC 9110 section 10.1.1: not indefinitely)."""
 
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
@@ -29,7 +36,8 @@ class OutgoingRequest:
 
     `target` is the request target with its query, byte for byte. `body` is None for a request without one.
     `first_byte_seconds` limits the wait for the answer's head once the request is out. A `repeatable` request may
-    be sent a second time where the first cannot have had an effect.
+    be sent a second time where the first cannot have had an effect. With `websocket_idle_seconds` it asks to go on as
+    a WebSocket, which ends when both sides have been silent for so long.
     """
 
     method: str
@@ -38,6 +46,7 @@ class OutgoingRequest:
     first_byte_seconds: float
     body: Payload | None = None
     repeatable: bool = False
+    websocket_idle_seconds: float | None = None
 
 
 class Exchange:
@@ -89,7 +98,22 @@ class Exchange:
         """Cut the connection, with whatever is still to be written to it; nothing happens if it has ended."""
         ended = self._closed is None or self._closed.done()  # asyncio's abort fails on a transport that has ended
         if isinstance(self._transport, asyncio.WriteTransport) and not ended:
+            connection = self._transport.get_extra_info("socket")
+            if self._transport.get_write_buffer_size() and connection is not None and connection.fileno() >= 0:
+                # An end in order would wait behind what the peer does not take.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._transport.abort()
+
+    @property
+    def limit(self) -> Limit:
+        """Which limit a TimeoutError was of: the only other clock is aiohttp's, of the whole exchange."""
+        return "first_byte" if self._clock.expired() else "total"
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection that the request went out on, whether or not it has ended."""
+        assert isinstance(self._transport, asyncio.Transport)
+        return self._transport
 
     def source_failure(self) -> Exception | None:
         """Why the request body broke off, if it did."""
@@ -98,9 +122,15 @@ class Exchange:
 
     def broken_off(self) -> bool:
         """Whether the connection ended otherwise than by an orderly close, or was cut because of the request body."""
+        return self.lost_because() is not None or self.source_failure() is not None
+
+    def lost_because(self) -> Exception | None:
+        """Why the connection has ended; None while it has not, and after an orderly close."""
         closed = self._closed
-        reset = closed is not None and closed.done() and not closed.cancelled() and closed.exception() is not None
-        return reset or self.source_failure() is not None
+        if closed is None or not closed.done() or closed.cancelled():
+            return None
+        failure = closed.exception()
+        return failure if isinstance(failure, Exception) else None
 
     def may_repeat(self) -> bool:
         """Whether this attempt, lost on a kept-alive connection that had gone stale, may be made once more."""
@@ -128,6 +158,25 @@ class _ExactTarget:
 
     def __str__(self) -> str:
         return "the upstream"  # stands in aiohttp's error texts, where a query has no place
+
+
+class AnswerReader(ResponseHandler):
+    """aiohttp's reader of answers, but only `100 Continue` counts as one: it would send a body on any interim answer.
+
+    The others are dropped: nobody behind the gateway asked for them.
+    """
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take an answer whose head is complete."""
+        if not 101 < data[0].code < 200:
+            super().feed_data(data, size)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException = _EXC_SENTINEL) -> None:
+        """Fail whoever waits for an answer; a body with broken framing fails too, which aiohttp forgets."""
+        super().set_exception(exc, exc_cause)
+        body = self._payload
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(ClientPayloadError("the framing of the body is broken"))
 
 
 class ExactRequest(ClientRequest):

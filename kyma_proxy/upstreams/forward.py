@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
 import structlog
 from multidict import CIMultiDict
 
@@ -10,13 +13,19 @@ from kyma_proxy.flow import Flow, Reply, ReplyStream, WholeBody
 from kyma_proxy.settings.models import ForwardUpstreamSettings
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.bodies import OutgoingBody
-from kyma_proxy.upstreams.errors import FailureKind, TransportError
+from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
 from kyma_proxy.upstreams.exchange import OutgoingRequest
-from kyma_proxy.upstreams.headers import end_to_end
+from kyma_proxy.upstreams.headers import end_to_end, new_traceparent, trace_id_of
 from kyma_proxy.upstreams.presence import while_client_waits
 from kyma_proxy.upstreams.transport import IncomingReply, Transport
 
 VIA = "1.1 kyma-proxy"
+_TOO_LATE: Final[Mapping[Limit | None, str]] = {
+    "first_byte": "The upstream did not begin its answer in time.",
+    "idle": "The upstream stopped taking the request, or stopped within its answer.",
+    "total": "The upstream did not finish its answer in the time for the whole exchange.",
+    None: "The upstream did not answer in time.",
+}
 
 _log = structlog.get_logger("kyma_proxy.upstreams")
 
@@ -24,6 +33,7 @@ _log = structlog.get_logger("kyma_proxy.upstreams")
 class ForwardUpstream(Upstream):
     """Forwards to an origin. Bodies stream both ways and are not looked into; redirects are passed on.
 
+    Dropped are hop-by-hop headers, trailers, and interim answers such as 103; `100 Continue` is the client's to get.
     Nothing is sent twice once a byte of a request body has left (see `Transport.send`).
     """
 
@@ -52,10 +62,19 @@ class ForwardUpstream(Upstream):
             async with while_client_waits(flow.client_connected):
                 reply = await self._transport.send(self._request(flow))
         except TransportError as failure:
-            flow.facts["upstream_failure"] = failure.kind.value
-            _log.warning("upstream_failed", upstream=self.name, request_id=flow.id, failure=str(failure))
-            raise _refusal(failure) from failure
-        return Reply(reply.status, end_to_end(reply.raw_headers), await _body(reply), reply.phrase, forwarded=True)
+            raise _refusal(self._note(failure, flow)) from failure
+        if reply.tunnel is not None:
+            headers = end_to_end(reply.raw_headers, upgrade=True)
+            return Reply(reply.status, headers, reply.tunnel, reply.phrase, forwarded=True)
+        body = await _body(reply)
+        if not isinstance(body, bytes):
+            body = _Watched(body, lambda failure: self._note(failure, flow))
+        return Reply(reply.status, end_to_end(reply.raw_headers), body, reply.phrase, forwarded=True)
+
+    def _note(self, failure: TransportError, flow: Flow) -> TransportError:
+        flow.facts |= failure.facts()
+        _log.warning("upstream_failed", upstream=self.name, request_id=flow.id, failure=str(failure))
+        return failure
 
     def _request(self, flow: Flow) -> OutgoingRequest:
         timeouts = self._transport.timeouts
@@ -67,28 +86,31 @@ class ForwardUpstream(Upstream):
             first_byte_seconds=timeouts.first_byte_seconds,
             body=None if length == 0 else OutgoingBody(flow.body, length, timeouts.idle_seconds),
             repeatable=True,
+            websocket_idle_seconds=self._settings.websocket_idle_seconds if flow.wants_websocket else None,
         )
 
     def _headers(self, flow: Flow) -> CIMultiDict[str]:
         """The client's headers, less the hop-by-hop ones and those that only this hop may say, plus those."""
         headers: CIMultiDict[str] = CIMultiDict({"Host": self._transport.host})
-        headers.extend(end_to_end(flow.raw_headers, self._is_replaced))
-        if flow.body.content_length:
-            headers["Content-Length"] = str(flow.body.content_length)
-        elif flow.body.content_length is None:
+        headers.extend(end_to_end(flow.raw_headers, self._is_replaced, upgrade=flow.wants_websocket))
+        length = flow.body.content_length
+        if length is None:
             headers.popall("Content-Length", None)
+        elif length and headers.getall("Content-Length", []) != [str(length)]:
+            headers["Content-Length"] = str(length)
         if isinstance(flow.body, WholeBody):
             # It is here already: asking the origin whether to send it would only cost time.
             headers.popall("Expect", None)
         headers["X-Request-Id"] = flow.id
         headers["X-Forwarded-Proto"] = flow.scheme
-        if flow.client_address:
-            headers["X-Forwarded-For"] = flow.client_address
+        if forwarded_for := flow.forwarded_for or flow.client_address:
+            headers["X-Forwarded-For"] = forwarded_for
         if flow.host:
             headers["X-Forwarded-Host"] = flow.host
         if self._settings.authorization == "replace" and self._settings.api_key is not None:
             headers["Authorization"] = f"Bearer {self._settings.api_key.get_secret_value()}"
         headers.add("Via", VIA)
+        flow.facts["trace_id"] = trace_id_of(headers.setdefault("traceparent", new_traceparent()))
         return headers
 
     def _is_replaced(self, name: bytes) -> bool:
@@ -96,6 +118,28 @@ class ForwardUpstream(Upstream):
         if name == b"authorization":
             return self._settings.authorization == "replace"
         return name in (b"host", b"x-request-id") or name.startswith(b"x-forwarded-")
+
+
+class _Watched:
+    """A reply's body whose breaking off is noted, and told apart from a time limit in the request's log line."""
+
+    def __init__(self, body: ReplyStream, note: Callable[[TransportError], TransportError]) -> None:
+        self._body = body
+        self._pieces = aiter(body)
+        self._note = note
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._pieces)
+        except TransportError as failure:
+            raise _refusal(self._note(failure)) from failure
+
+    async def aclose(self) -> None:
+        """Release the connection behind it."""
+        await self._body.aclose()
 
 
 async def _body(reply: IncomingReply) -> bytes | ReplyStream:
@@ -110,9 +154,12 @@ async def _body(reply: IncomingReply) -> bytes | ReplyStream:
 def _refusal(failure: TransportError) -> GatewayError:
     """What the client is told of a failure before the answer's head."""
     if failure.kind is FailureKind.SILENT:
-        return GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "The upstream did not answer in time.")
+        return GatewayError(ErrorCode.UPSTREAM_TIMEOUT, _TOO_LATE.get(failure.limit, _TOO_LATE[None]))
     if failure.kind is FailureKind.BROKEN:
-        return GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "The upstream closed the connection without an answer.")
+        message = "The upstream closed the connection, or its answer is not well-formed HTTP."
+        return GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, message)
+    if failure.limit == "connect":
+        return GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "The upstream took too long to accept a connection.")
     return GatewayError(
         ErrorCode.UPSTREAM_UNREACHABLE,
         "The upstream could not be reached.",

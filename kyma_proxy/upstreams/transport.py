@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakSet
 
 from aiohttp import (
@@ -20,15 +22,19 @@ from aiohttp import (
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from kyma_proxy.heads import names_websocket
 from kyma_proxy.settings.models import UpstreamTimeouts
 from kyma_proxy.upstreams.bodies import ReplyBody
-from kyma_proxy.upstreams.errors import FailureKind, TransportError
-from kyma_proxy.upstreams.exchange import ExactRequest, Exchange, OutgoingRequest
-from kyma_proxy.upstreams.headers import install_head_serializer
+from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
+from kyma_proxy.upstreams.exchange import AnswerReader, ExactRequest, Exchange, OutgoingRequest
+from kyma_proxy.upstreams.headers import install_head_serializer, unreadable
+from kyma_proxy.upstreams.tunnel import UpstreamTunnel
 
 MAX_HEAD_FIELD_BYTES = 65_536
 MAX_HEAD_FIELDS = 512
-"""Limits on an upstream's answer: wider than what the listener takes, so that no origin's head is refused."""
+READ_BUFFER_BYTES = 64 * 1024
+"""Limits on an upstream's answer: wider than what the listener takes, so that no origin's head is refused; and where
+reading stops while a client does not keep up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class IncomingReply:
     phrase: str | None
     raw_headers: tuple[tuple[bytes, bytes], ...]
     body: ReplyBody
+    tunnel: UpstreamTunnel | None = None
+    """With status 101, in place of the body."""
 
 
 class Transport:
@@ -68,9 +76,12 @@ class Transport:
     async def start(self) -> None:
         """Open the pool."""
         install_head_serializer()
+        # The requests in flight are bounded where they come in; a second bound would only make them wait here.
+        connector = TCPConnector(limit=0)
+        connector._factory = partial(AnswerReader, loop=asyncio.get_running_loop())  # type: ignore[assignment]
         self._session = ClientSession(
-            # The requests in flight are bounded where they come in; a second bound would only make them wait here.
-            connector=TCPConnector(limit=0),
+            connector=connector,
+            read_bufsize=READ_BUFFER_BYTES,
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
             request_class=ExactRequest,
@@ -107,7 +118,8 @@ class Transport:
         outcome = await self._exchange(exchange)
         if isinstance(outcome, ClientResponse):
             body = ReplyBody(outcome, exchange, self.timeouts.idle_seconds)
-            return IncomingReply(outcome.status, outcome.reason, outcome.raw_headers, body)
+            tunnel = UpstreamTunnel(outcome, exchange) if outcome.status == 101 else None
+            return IncomingReply(outcome.status, outcome.reason, outcome.raw_headers, body, tunnel)
         if not last and isinstance(outcome, TransportError):
             went_stale = outcome.kind is FailureKind.BROKEN and exchange.may_repeat()
             if outcome.kind is FailureKind.REFUSED or went_stale:
@@ -124,22 +136,27 @@ class Transport:
             async with exchange:
                 response = await self._session.request(request.method, url, data=exchange, allow_redirects=False)
         except (ClientError, OSError) as error:
-            return exchange.source_failure() or _failure(error)
-        if response.status == 101:
+            return exchange.source_failure() or _failure(error, exchange.limit)
+        problem = unreadable(response.raw_headers)
+        if response.status == 101 and not (request.websocket_idle_seconds and names_websocket(response.headers)):
+            problem = "the upstream changed to a protocol that nobody asked for"
+        if problem is not None:
             exchange.abort()
             response.close()
-            return TransportError(FailureKind.BROKEN, "the upstream changed protocols without being asked to")
+            return TransportError(FailureKind.BROKEN, problem)
         return response
 
 
-def _failure(error: Exception) -> TransportError:
+def _failure(error: Exception, limit: Limit) -> TransportError:
     """What an exception of aiohttp's client means; its text without anything of the request's headers."""
     text = f"{error.status} {error.message}" if isinstance(error, ClientResponseError) else str(error)
     detail = f"{type(error).__name__} {text}".strip()[:300]
-    if isinstance(error, ConnectionTimeoutError | ClientSSLError):
+    if isinstance(error, ConnectionTimeoutError):
+        return TransportError(FailureKind.UNREACHABLE, detail, "connect")
+    if isinstance(error, ClientSSLError):
         return TransportError(FailureKind.UNREACHABLE, detail)
     if isinstance(error, ClientConnectorError):
         return TransportError(FailureKind.REFUSED, detail)
     if isinstance(error, TimeoutError):
-        return TransportError(FailureKind.SILENT, detail)
+        return TransportError(FailureKind.SILENT, detail, limit)
     return TransportError(FailureKind.BROKEN, detail)

@@ -19,7 +19,7 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["configuration", "errors", "speech"])
+@pytest.mark.parametrize("name", ["configuration", "errors", "reasons", "speech"])
 def test_the_page_is_what_make_docs_would_write(generate: ModuleType, name: str) -> None:
     written = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     assert written == getattr(generate, name)(), f"docs/{name}.md is out of date: run `make docs`"

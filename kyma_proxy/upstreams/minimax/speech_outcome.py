@@ -58,7 +58,7 @@ class SpeechOutcome:
 
     def lost(self, failure: TransportError) -> GatewayError:
         """The exchange failed."""
-        self._flow.facts["upstream_failure"] = failure.kind.value
+        self._flow.facts |= failure.facts()
         _log.warning("provider_call_failed", failure=str(failure), **self._line())
         return failure_of(failure)
 

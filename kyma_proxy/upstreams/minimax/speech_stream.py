@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from kyma_proxy.errors import GatewayError
 from kyma_proxy.upstreams.bodies import ReplyBody
-from kyma_proxy.upstreams.errors import FailureKind, TransportError
+from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
 from kyma_proxy.upstreams.minimax.speech_outcome import SpeechOutcome
 from kyma_proxy.upstreams.minimax.sse import EventReader, EventTooLongError
 from kyma_proxy.upstreams.minimax.wire import audio_of, closes_stream, read_event
@@ -41,7 +41,7 @@ class SpeechStream:
 
         Raises GatewayError if the provider fails, ends without any audio, or has sent none within `seconds`.
         """
-        await self._fill_within(seconds)
+        await self._fill_within(seconds, "first_byte")
         if self._pieces:
             self._outcome.audio_began()
         elif self._failure is None:
@@ -53,7 +53,7 @@ class SpeechStream:
         return self
 
     async def __anext__(self) -> bytes:
-        await self._fill_within(self._idle_seconds)
+        await self._fill_within(self._idle_seconds, "idle")
         if self._pieces:
             return self._pieces.popleft()
         if self._failure is not None:
@@ -69,13 +69,13 @@ class SpeechStream:
             self._outcome.cut()
             await self._body.aclose()
 
-    async def _fill_within(self, seconds: float) -> None:
+    async def _fill_within(self, seconds: float, limit: Limit) -> None:
         """Fill in time: comments and events without audio do not count as signs of life."""
         try:
             async with asyncio.timeout(seconds):
                 await self._fill()
         except TimeoutError:
-            self._fail(self._outcome.lost(TransportError(FailureKind.SILENT, "no audio came in time")))
+            self._fail(self._outcome.lost(TransportError(FailureKind.SILENT, "no audio came in time", limit)))
 
     async def _fill(self) -> None:
         """Read on until there is a piece, the end or a failure."""

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from kyma_proxy.flow import EndReason, Identity
+from kyma_proxy.flow import Identity
+from kyma_proxy.observe.endings import Ending, EndReason
 from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.requests import RequestObserver, RequestRecord
 
@@ -10,7 +11,8 @@ from kyma_proxy.observe.requests import RequestObserver, RequestRecord
 def test_one_line_with_everything_an_operator_asks_for() -> None:
     observer = RequestObserver(Metrics())
     record = RequestRecord("req_1", "POST", "/v1/audio/voice-clone")
-    record.status, record.reason, record.error_code = 402, EndReason.REFUSED, "insufficient_credits"
+    record.status, record.error_code = 402, "insufficient_credits"
+    record.ending = Ending(EndReason.REFUSED, "voice_clone")
     record.identity = Identity("acct_1", "key_1")
     record.duration_seconds, record.bytes_in, record.bytes_out = 0.01234, 10, 20
     record.facts = {
@@ -38,6 +40,7 @@ def test_one_line_with_everything_an_operator_asks_for() -> None:
             "bytes_in": 10,
             "bytes_out": 20,
             "reason": "refused",
+            "by": "voice_clone",
             "code": "insufficient_credits",
             "plugin": "voice_clone",
             "seconds": 12.5,

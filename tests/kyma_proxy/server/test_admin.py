@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from kyma_proxy.flow import EndReason
+from kyma_proxy.observe.endings import COMPLETED
 from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.server import admin
 from kyma_proxy.server.admin import AdminListener
@@ -65,7 +65,7 @@ async def test_readiness_with_its_reason(running: tuple[str, State, Metrics], mo
 async def test_metrics(running: tuple[str, State, Metrics]) -> None:
     base, _, metrics = running
     metrics.request_started()
-    metrics.request_ended("GET", "/v1/audio/**", 200, EndReason.COMPLETED, 0.1)
+    metrics.request_ended("GET", "/v1/audio/**", 200, COMPLETED, 0.1)
     status, content_type, text = await _get(base + "/metrics")
     assert status == 200
     assert content_type.startswith("text/plain")

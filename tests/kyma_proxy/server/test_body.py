@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import ClientLeftError, EndReason, Flow, Reply
+from kyma_proxy.flow import ClientLeftError, Flow, Reply
+from kyma_proxy.observe.endings import EndReason
 from kyma_proxy.server.body import BodyPace
 
 HEAD = b"POST /a HTTP/1.1\r\nHost: h\r\n"
@@ -102,7 +103,7 @@ async def test_a_silent_client_gets_408(serve, echo) -> None:
     answer = await client.answer()
     assert answer.status == 408
     assert answer.headers["Connection"] == "close"
-    assert edge.records[0].reason is EndReason.TIMED_OUT
+    assert edge.records[0].ending.reason is EndReason.TIMED_OUT
 
 
 @pytest.mark.parametrize("broken", [b"zz\r\n", b"3\r\nhelxx", b"-1\r\n", b"fffffffffffffffff\r\n"])
@@ -140,7 +141,7 @@ async def test_a_client_that_leaves_ends_the_reading(serve, handler_cancellation
     await edge.until(lambda: edge.records)
     expected = asyncio.CancelledError if handler_cancellation else ClientLeftError
     assert isinstance(seen[0], expected | ClientLeftError)
-    assert edge.records[0].reason is EndReason.CLIENT_LEFT
+    assert edge.records[0].ending.reason is EndReason.CLIENT_LEFT
     assert edge.records[0].status is None
 
 
@@ -200,4 +201,4 @@ async def test_a_trickle_is_ended_though_it_never_falls_silent(serve, echo) -> N
         await client.send(b"x")
         await asyncio.sleep(0.05)
     assert (await client.answer()).status == 408
-    assert edge.records[0].reason is EndReason.TIMED_OUT
+    assert edge.records[0].ending.reason is EndReason.TIMED_OUT

@@ -9,8 +9,8 @@ import pytest
 from multidict import CIMultiDict
 
 from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
-from kyma_proxy.flow import ClientLeftError, EndReason, Flow, Identity, Reply
-from kyma_proxy.server.exchange import reason_of
+from kyma_proxy.flow import ClientLeftError, Flow, Identity, Reply
+from kyma_proxy.observe.endings import EndReason
 
 GET = b"GET /a?secret=1 HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -40,7 +40,7 @@ async def test_a_plain_exchange_is_recorded_once(serve) -> None:
     assert len(edge.records) == 3
     record = edge.records[0]
     assert (record.method, record.path, record.route, record.status) == ("GET", "/a", "/v1/audio/**", 200)
-    assert (record.reason, record.identity) == (EndReason.COMPLETED, Identity("acct_1", "key_1"))
+    assert (record.ending.reason, record.identity) == (EndReason.COMPLETED, Identity("acct_1", "key_1"))
     assert (record.bytes_in, record.bytes_out) == (0, 2)
     assert 0 < record.duration_seconds < 5
 
@@ -65,14 +65,8 @@ async def test_a_gateway_error_is_an_answer_like_any_other(serve, error: Gateway
         assert answer.status == error.code.status
         assert answer.headers["x-should-retry"] == ("true" if error.should_retry else "false")
         assert json.loads(answer.body)["error"]["code"] == error.code.code
-    assert {record.reason for record in edge.records} == {reason}
+    assert {record.ending.reason for record in edge.records} == {reason}
     assert edge.records[0].error_code == error.code.code
-
-
-def test_every_code_has_a_reason() -> None:
-    for code in ErrorCode:
-        reason = reason_of(GatewayError(code, ""))
-        assert (reason is EndReason.REFUSED) == (code.status < 500 and code is not ErrorCode.REQUEST_TIMEOUT)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), TimeoutError("bug"), ConnectionResetError("a database")])
@@ -83,7 +77,7 @@ async def test_a_fault_is_a_500_that_says_nothing(serve, error: Exception) -> No
     assert json.loads(answer.body)["error"]["code"] == "internal_error"
     assert b"bug" not in answer.body
     assert answer.headers["x-request-id"] == edge.records[0].request_id
-    assert edge.records[0].reason is EndReason.PLUGIN_CRASHED
+    assert edge.records[0].ending.reason is EndReason.PLUGIN_CRASHED
 
 
 @pytest.mark.parametrize(
@@ -95,7 +89,7 @@ async def test_where_nothing_may_be_said_the_connection_ends(serve, error: Excep
     client = await edge.connect()
     await client.send(GET)
     assert await client.rest() == b""
-    assert [(record.reason, record.status) for record in edge.records] == [(reason, None)]
+    assert [(record.ending.reason, record.status) for record in edge.records] == [(reason, None)]
 
 
 async def test_an_error_may_end_the_connection(serve) -> None:
@@ -153,7 +147,7 @@ async def test_the_client_is_asked_whether_it_is_still_there(serve, handler_canc
     ask.set()
     await edge.until(lambda: edge.records)
     assert said == [True, False]
-    assert edge.records[0].reason is EndReason.CLIENT_LEFT
+    assert edge.records[0].ending.reason is EndReason.CLIENT_LEFT
     assert edge.records[0].status is None
 
 

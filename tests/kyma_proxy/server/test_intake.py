@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from kyma_proxy.flow import EndReason, Flow, Reply
+from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.observe.endings import EndReason
 from kyma_proxy.server.intake import new_request_id
 
 
@@ -23,6 +24,7 @@ async def describe(flow: Flow) -> Reply:
         "host": flow.host,
         "names": [name.decode() for name, _ in flow.raw_headers],
         "connected": flow.client_connected(),
+        "wants_websocket": flow.wants_websocket,
     }
     return Reply.json(json.dumps(told).encode())
 
@@ -86,10 +88,16 @@ async def test_the_target_in_its_forms(serve, target: bytes, raw_path: str, raw_
         (b"GET /caf\xc3\xa9 HTTP/1.1\r\nHost: h\r\n", 400),
         (b"GET /a?\xe9 HTTP/1.1\r\nHost: h\r\n", 400),
         (b"GET ftp://h/a HTTP/1.1\r\nHost: h\r\n", 400),
+        (b"GET http://u:p@h/a HTTP/1.1\r\nHost: h\r\n", 400),
         (b"GET /a/../b HTTP/1.1\r\nHost: h\r\n", 400),
         (b"GET /a%00 HTTP/1.1\r\nHost: h\r\n", 400),
         (b"GET /a HTTP/1.1\r\n", 400),
         (b"GET /a HTTP/1.1\r\nHost: h\r\nHost: h\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost:\r\n", 400),
+        (b"GET /a HTTP/1.0\r\nHost:\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: a,b\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: h:123456\r\n", 400),
+        (b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n", 400),
     ],
 )
 async def test_what_has_two_readings_is_refused(serve, head: bytes, status: int) -> None:
@@ -107,7 +115,7 @@ async def test_what_has_two_readings_is_refused(serve, head: bytes, status: int)
     if b"Host" in head and b"/../" not in head and b"%00" not in head:
         assert answer.headers["Connection"] == "close"
         assert await client.rest() == b""
-    assert [record.reason for record in edge.records] == [EndReason.MALFORMED]
+    assert [record.ending.reason for record in edge.records] == [EndReason.MALFORMED]
 
 
 @pytest.mark.parametrize(
@@ -139,3 +147,36 @@ async def test_an_expectation_of_http_1_0_is_ignored(serve) -> None:
     answer = await edge.ask(b"GET /a HTTP/1.0\r\nExpect: miracles\r\n\r\n")
     assert answer.status == 200
     assert answer.headers["Connection"] == "close"
+
+
+UPGRADE = b"Host: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "wants"),
+    [
+        (b"GET /a HTTP/1.1\r\n" + UPGRADE, True),
+        (b"GET /a HTTP/1.1\r\nContent-Length: 0\r\n" + UPGRADE, True),
+        (b"GET /a HTTP/1.0\r\n" + UPGRADE, False),
+        (b"HEAD /a HTTP/1.1\r\n" + UPGRADE, False),
+        (b"POST /a HTTP/1.1\r\n" + UPGRADE, False),
+        (b"GET /a HTTP/1.1\r\nUpgrade: h2c\r\n" + UPGRADE, False),
+        (b"GET /a HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n", False),
+    ],
+)
+async def test_who_wants_a_websocket(serve, head: bytes, wants: bool) -> None:
+    edge = await serve(describe)
+    answer = await edge.ask(head + b"\r\n", "HEAD" if head.startswith(b"HEAD") else "GET")
+    assert answer.status == 200
+    if answer.body:
+        assert json.loads(answer.body)["wants_websocket"] is wants
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 3\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+async def test_a_websocket_does_not_begin_with_a_body(serve, framing: bytes) -> None:
+    edge = await serve(describe)
+    client = await edge.connect()
+    await client.send(b"GET /a HTTP/1.1\r\n" + UPGRADE + framing)
+    answer = await client.answer()
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (400, "invalid_request")
+    assert await client.rest() == b""

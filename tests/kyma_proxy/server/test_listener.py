@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from kyma_proxy.flow import EndReason, Flow, Reply
+from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.observe.endings import DRAINED
 from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.requests import RequestObserver
 from kyma_proxy.server.listener import DataListener
@@ -139,7 +140,7 @@ async def test_drain_gives_up_in_time_and_stop_ends_what_is_left(serve) -> None:
     assert edge.listener.in_flight == 0
     assert len(ended) == 1
     assert await client.rest() == b""
-    assert edge.records[0].reason in {EndReason.UNAVAILABLE, EndReason.CLIENT_LEFT}
+    assert edge.records[0].ending == DRAINED
     await edge.listener.stop()
 
 

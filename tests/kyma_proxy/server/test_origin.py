@@ -2,13 +2,43 @@ from __future__ import annotations
 
 import json
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.server.origin import Origin, claimed_origin
 
 LOOPBACK = ip_network("127.0.0.0/8")
 INNER = ip_network("10.0.0.0/8")
+
+
+PEER = "127.0.0.1"
+
+
+def claimed(trusted: tuple[Any, ...], *headers: tuple[str, str]) -> Origin:
+    """The origin of a request that comes from the loopback address with these headers."""
+    connection = make_mocked_request("GET", "/", headers=CIMultiDict([("Host", "h"), *headers]))
+    assert connection.transport is not None
+    known = {"peername": (PEER, 1)}
+    connection.transport.get_extra_info.side_effect = known.get  # type: ignore[attr-defined]
+    return claimed_origin(connection, trusted)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sent", "told"),
+    [
+        ((), ["1.2.3.4"], PEER),
+        ((LOOPBACK,), [], PEER),
+        ((LOOPBACK,), ["1.2.3.4"], f"1.2.3.4, {PEER}"),
+        ((LOOPBACK,), ["6.6.6.6 ,1.2.3.4", "", "10.0.0.1"], f"6.6.6.6, 1.2.3.4, 10.0.0.1, {PEER}"),
+        ((LOOPBACK,), ["junk, ,"], f"junk, {PEER}"),
+    ],
+)
+def test_the_next_hop_is_told_of_trusted_hops_and_the_peer(trusted: Any, sent: list[str], told: str) -> None:
+    assert claimed(trusted, *(("X-Forwarded-For", value) for value in sent)).forwarded_for == told
 
 
 async def describe(flow: Flow) -> Reply:

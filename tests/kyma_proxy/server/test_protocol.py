@@ -6,7 +6,8 @@ import json
 import pytest
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import EndReason, Flow, Reply
+from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.observe.endings import EndReason
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -39,7 +40,8 @@ async def test_malformed_http_gets_the_envelope(serve, echo, junk: bytes, says: 
     assert error["code"] == "invalid_request"
     assert says in error["message"]
     assert await client.rest() == b""
-    assert [(record.reason, record.status) for record in edge.records] == [(EndReason.MALFORMED, 400)]
+    reason = EndReason.LIMITED if "at most" in says else EndReason.MALFORMED
+    assert [(record.ending.reason, record.status) for record in edge.records] == [(reason, 400)]
 
 
 async def test_the_parsers_words_are_not_repeated(serve, echo) -> None:
@@ -85,7 +87,7 @@ async def test_a_head_that_trickles_is_cut(serve, echo) -> None:
     assert answer.status == 408
     assert json.loads(answer.body)["error"]["code"] == "request_timeout"
     assert answer.headers["Connection"] == "close"
-    assert edge.records[0].reason is EndReason.TIMED_OUT
+    assert edge.records[0].ending.reason is EndReason.TIMED_OUT
 
 
 async def test_a_slow_head_on_a_connection_in_use_is_cut_too(serve, echo) -> None:
@@ -175,13 +177,15 @@ async def test_a_malformed_request_with_megabytes_behind_it_gets_its_answer(serv
     assert (await client.answer()).status == 400
 
 
-async def test_an_upgrade_that_nobody_takes_is_an_ordinary_request(serve, echo) -> None:
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+async def test_an_upgrade_that_nobody_takes_is_answered_and_ends_the_connection(serve, echo, protocol: bytes) -> None:
     edge = await serve(echo)
     client = await edge.connect()
-    await client.send(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-    assert (await client.answer()).status == 200
-    await client.send(GET)
-    assert (await client.answer()).status == 200
+    await client.send(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n" + GET)
+    answer = await client.answer()
+    assert (answer.status, answer.headers["Connection"]) == (200, "close")
+    assert await client.rest() == b""
+    assert len(edge.records) == 1
 
 
 async def test_a_client_that_is_gone_before_lingering_begins_is_no_fault(

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
 from multidict import CIMultiDict
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import EndReason, Flow, Reply
+from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.observe.endings import EndReason
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -43,6 +45,20 @@ def handler(stream: Pieces | bytes, status: int = 200, forwarded: bool = True, *
     return handle
 
 
+async def test_a_client_that_leaves_its_upload_unfinished_ends_a_silent_answer(serve) -> None:
+    stream = Pieces(b"ab", 30.0)
+    edge = await serve(handler(stream), read_buffer_bytes=1024)
+    client = await edge.connect()
+    # More than is read ahead: the connection stands still, and the event loop no longer looks at it.
+    await client.send(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n" + bytes(1_000_000))
+    await edge.until(lambda: stream.read == 2)
+    linger = struct.pack("ii", 1, 0)
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    client.writer.transport.abort()
+    await edge.until(lambda: edge.records)
+    assert edge.records[0].ending.reason is EndReason.CLIENT_LEFT
+
+
 async def test_a_stream_without_a_length_is_chunked(serve) -> None:
     stream = Pieces(b"ab", b"", b"c" * 100_000)
     edge = await serve(handler(stream))
@@ -54,7 +70,7 @@ async def test_a_stream_without_a_length_is_chunked(serve) -> None:
     await edge.until(lambda: edge.records)
     assert stream.closed == 1
     assert edge.records[0].bytes_out == 100_002
-    assert edge.records[0].reason is EndReason.COMPLETED
+    assert edge.records[0].ending.reason is EndReason.COMPLETED
     await client.send(GET)
     assert (await client.answer()).status == 200
 
@@ -100,7 +116,7 @@ async def test_a_stream_that_breaks_off_resets_the_connection(serve, version, st
         await client.rest()
     await edge.until(lambda: edge.records)
     assert stream.closed == 1
-    assert edge.records[0].reason is EndReason.UPSTREAM_FAILED
+    assert edge.records[0].ending.reason is EndReason.UPSTREAM_FAILED
     assert edge.records[0].status == 200
 
 
@@ -111,7 +127,7 @@ async def test_a_stream_that_times_out_is_told_apart(serve) -> None:
     with pytest.raises(ConnectionResetError):
         await client.rest()
     await edge.until(lambda: edge.records)
-    assert edge.records[0].reason is EndReason.TIMED_OUT
+    assert edge.records[0].ending.reason is EndReason.TIMED_OUT
 
 
 async def test_a_client_that_leaves_ends_a_silent_stream(serve) -> None:
@@ -123,7 +139,7 @@ async def test_a_client_that_leaves_ends_a_silent_stream(serve) -> None:
     await client.close()
     await edge.until(lambda: edge.records)
     assert stream.closed == 1
-    assert edge.records[0].reason is EndReason.CLIENT_LEFT
+    assert edge.records[0].ending.reason is EndReason.CLIENT_LEFT
 
 
 async def test_back_pressure_reaches_the_stream(serve) -> None:
@@ -144,7 +160,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(serve) -> None:
     await client.send(GET)
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     await edge.until(lambda: edge.records)
-    assert edge.records[0].reason is EndReason.TIMED_OUT
+    assert edge.records[0].ending.reason is EndReason.TIMED_OUT
     assert stream.closed == 1
 
 
@@ -195,4 +211,4 @@ async def test_a_reply_whose_head_cannot_be_written_is_a_500(serve) -> None:
     assert answer.status == 500
     assert "Set-Cookie" not in answer.headers
     assert (stream.closed, stream.read) == (1, 0)
-    assert edge.records[0].reason is EndReason.PLUGIN_CRASHED
+    assert edge.records[0].ending.reason is EndReason.PLUGIN_CRASHED

@@ -12,7 +12,6 @@ import pytest
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import ClientLeftError, Flow
-from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.forward import ForwardUpstream
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -65,16 +64,20 @@ async def test_an_answer_that_breaks_off_raises_from_its_stream(
             await reader.read()
 
     upstream = await forward((await origin(serve)).base_url)
-    reply = await upstream.send(wire.flow())
+    flow = wire.flow()
+    reply = await upstream.send(flow)
     stream = aiter(reply.body)
     assert await anext(stream) == b"start"
     go_on.set()
     if (framing, how) == ("connection", "close"):  # the orderly end of such a body
         assert [rest async for rest in stream] == []
     else:
-        with pytest.raises(TransportError) as caught:
+        with pytest.raises(GatewayError) as caught:
             await anext(stream)
-        assert caught.value.kind is (FailureKind.SILENT if how == "stall" else FailureKind.BROKEN)
+        stalled = how == "stall"
+        assert caught.value.code is (ErrorCode.UPSTREAM_TIMEOUT if stalled else ErrorCode.UPSTREAM_UNREACHABLE)
+        assert flow.facts["upstream_failure"] == ("silent" if stalled else "broken")
+        assert flow.facts.get("upstream_limit") == ("idle" if stalled else None)
     await reply.body.aclose()
 
 
@@ -154,8 +157,51 @@ async def test_an_upload_that_fails_during_the_answer_breaks_the_answer_off(
     stream = aiter(reply.body)
     assert await anext(stream) == b"start"
     leave.set()
-    with pytest.raises(TransportError):
+    with pytest.raises(GatewayError):
         await anext(stream)
+    await reply.body.aclose()
+
+
+async def test_a_head_does_not_wait_for_a_body_that_is_still_to_come(
+    origin: StartOrigin, forward: Any, wire: SimpleNamespace
+) -> None:
+    arrived = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await wire.read_head(reader)
+        arrived.set()
+        assert await reader.readexactly(4) == b"body"
+        writer.write(EMPTY)
+
+    async def patient() -> AsyncIterator[bytes]:
+        await asyncio.wait_for(arrived.wait(), 2)
+        yield b"body"
+
+    upstream = await forward((await origin(serve)).base_url)
+    assert (await upstream.send(wire.flow("POST", body=wire.body(patient(), 4)))).status == 200
+
+
+async def test_broken_framing_within_an_answer_is_told_at_once(
+    origin: StartOrigin, forward: Any, wire: SimpleNamespace
+) -> None:
+    go_on = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await wire.read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nstart\r\n")
+        await go_on.wait()
+        writer.write(b"zz\r\n")
+        await reader.read()
+
+    upstream = await forward((await origin(serve)).base_url)
+    flow = wire.flow()
+    reply = await upstream.send(flow)
+    stream = aiter(reply.body)
+    assert await anext(stream) == b"start"
+    go_on.set()
+    with pytest.raises(GatewayError):
+        await anext(stream)
+    assert flow.facts["upstream_failure"] == "broken"
     await reply.body.aclose()
 
 

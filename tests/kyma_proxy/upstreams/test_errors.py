@@ -20,3 +20,5 @@ def test_only_without_a_connection_is_it_certain_that_nothing_was_sent(kind: Fai
     error = TransportError(kind, "why")
     assert error.request_sent is request_sent
     assert str(error) == f"{kind.value}: why"
+    assert error.limit is None
+    assert TransportError(kind, "why", "total").limit == "total"

@@ -196,6 +196,46 @@ async def test_interim_answers_are_not_the_answer(origin: StartOrigin, forward: 
     assert (await upstream.send(wire.flow())).status == 200
 
 
+async def test_a_trace_begins_here_or_goes_on(origin: StartOrigin, forward: Any, wire: SimpleNamespace) -> None:
+    heads: list[bytes] = []
+    upstream = await forward((await origin(wire.answering(EMPTY, heads))).base_url)
+    theirs = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+    for headers in ((), ((b"Traceparent", theirs),)):
+        flow = wire.flow(headers=headers)
+        await upstream.send(flow)
+        (sent,) = re.findall(rb"(?i)\r\ntraceparent: (.*)\r\n", heads[-1])
+        assert sent.split(b"-")[1] == flow.facts["trace_id"].encode()
+    assert sent == theirs
+
+
+async def test_what_trusted_proxies_said_goes_on(origin: StartOrigin, forward: Any, wire: SimpleNamespace) -> None:
+    heads: list[bytes] = []
+    upstream = await forward((await origin(wire.answering(EMPTY, heads))).base_url)
+    flow = wire.flow(headers=((b"X-Forwarded-For", b"6.6.6.6"),))
+    flow.forwarded_for = "192.0.2.1, 10.0.0.1"
+    await upstream.send(flow)
+    assert re.findall(rb"(?i)forwarded-for: (.*)\r\n", heads[0]) == [b"192.0.2.1, 10.0.0.1"]
+
+
+@pytest.mark.parametrize("sent", [b"content-length", b"CONTENT-LENGTH"])
+async def test_a_true_length_keeps_its_spelling_and_a_false_one_is_corrected(
+    sent: bytes, origin: StartOrigin, forward: Any, wire: SimpleNamespace
+) -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            heads.append(await wire.read_head(reader))
+            await reader.readexactly(4)
+            writer.write(EMPTY)
+
+    upstream = await forward((await origin(serve)).base_url)
+    for announced in (b"4", b"9"):
+        await upstream.send(wire.flow("POST", headers=((sent, announced),), body=wire.body([b"body"], 4)))
+    assert b"\r\n" + sent + b": 4\r\n" in heads[0]
+    assert re.findall(rb"(?i)content-length: (.*)\r\n", heads[1]) == [b"4"]
+
+
 async def refusal(upstream: ForwardUpstream, flow: Flow) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         await upstream.send(flow)
@@ -236,7 +276,25 @@ async def test_an_origin_that_breaks_off_before_its_head(
 async def test_headers_of_a_flow_are_not_shared(origin: StartOrigin, forward: Any, wire: SimpleNamespace) -> None:
     heads: list[bytes] = []
     upstream = await forward((await origin(wire.answering(EMPTY, heads))).base_url)
-    flow = wire.flow(headers=((b"X", b"1"),))
+    flow = wire.flow(headers=((b"X", b"1"), (b"traceparent", b"00-abc-def-01")))
     replies = [await upstream.send(flow) for _ in range(2)]
     assert heads[0] == heads[1]
     assert replies[0].headers == replies[1].headers == CIMultiDict({"Content-Length": "0"})
+
+
+@pytest.mark.parametrize("wants", [True, False])
+async def test_a_request_for_a_websocket_keeps_its_words(
+    wants: bool, origin: StartOrigin, forward: Any, wire: SimpleNamespace
+) -> None:
+    heads: list[bytes] = []
+    answer = (
+        b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nno"
+    )
+    upstream = await forward((await origin(wire.answering(answer, heads))).base_url)
+    headers = ((b"connection", b"keep-alive, Upgrade"), (b"UPGRADE", b"websocket"), (b"Sec-WebSocket-Key", b"k=="))
+    flow = wire.flow(headers=headers)
+    flow.wants_websocket = wants
+    reply = await upstream.send(flow)
+    assert (reply.status, reply.body, dict(reply.headers)) == (426, b"no", {"Content-Length": "2"})
+    assert (b"\r\nconnection: Upgrade\r\nUPGRADE: websocket\r\nSec-WebSocket-Key: k==\r\n" in heads[0]) is wants
+    assert (b"pgrade" in heads[0]) is wants

@@ -7,7 +7,13 @@ from aiohttp import http_writer
 from multidict import CIMultiDict
 
 from kyma_proxy.heads import serialize_head
-from kyma_proxy.upstreams.headers import end_to_end, install_head_serializer
+from kyma_proxy.upstreams.headers import (
+    end_to_end,
+    install_head_serializer,
+    new_traceparent,
+    trace_id_of,
+    unreadable,
+)
 
 
 def test_hop_by_hop_headers_and_those_that_connection_names_stay_behind() -> None:
@@ -64,3 +70,51 @@ def test_the_installed_serializer_keeps_bytes_and_is_installed_once() -> None:
     assert installed("GET / HTTP/1.1", CIMultiDict({"X": "a"})) == b"GET / HTTP/1.1\r\nX: a\r\n\r\n"
     with pytest.raises(ValueError, match=r"[Cc]ontrol character"):
         installed("GET / HTTP/1.1", CIMultiDict({"X": "a\nb"}))
+
+
+CHUNKED = (b"transfer-encoding", b"Chunked")
+
+
+@pytest.mark.parametrize(
+    ("raw", "readable"),
+    [
+        ((), True),
+        (((b"X", b"caf\xe9 \t;"), CHUNKED), True),
+        ((CHUNKED, CHUNKED), False),
+        (((b"Transfer-Encoding", b"gzip, chunked"),), False),
+        (((b"Transfer-Encoding", b"gzip"), CHUNKED), False),
+        (((b"X", b"a\x01"),), False),
+        (((b"X", b"a\rY: b"),), False),
+        (((b"X", b"\x7f"),), False),
+    ],
+)
+def test_a_head_that_would_change_its_meaning_is_unreadable(
+    raw: tuple[tuple[bytes, bytes], ...], readable: bool
+) -> None:
+    assert (unreadable(raw) is None) is readable
+
+
+def test_each_new_trace_has_its_own_id() -> None:
+    one, other = (trace_id_of(new_traceparent()) for _ in range(2))
+    assert one
+    assert one != other
+    assert len(one) == 32
+
+
+@pytest.mark.parametrize("sent", ["", "00-abc-def-01", "00-" + "g" * 32 + "-" + "0" * 16 + "-01"])
+def test_what_names_no_trace_has_no_id(sent: str) -> None:
+    assert trace_id_of(sent) is None
+
+
+def test_a_head_that_leaves_http_keeps_the_words_for_it_and_no_others() -> None:
+    raw = (
+        (b"Connection", b"keep-alive, x-hop , upGrade"),
+        (b"X-Hop", b"1"),
+        (b"upgrade", b"WebSocket"),
+        (b"Keep-Alive", b"timeout=5"),
+        (b"Connection", b"TE"),
+        (b"Sec-WebSocket-Key", b"x"),
+    )
+    kept = [("Connection", "upGrade"), ("upgrade", "WebSocket"), ("Sec-WebSocket-Key", "x")]
+    assert list(end_to_end(raw, upgrade=True).items()) == kept
+    assert list(end_to_end(raw).items()) == kept[2:]

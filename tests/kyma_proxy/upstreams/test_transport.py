@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,7 +99,7 @@ async def test_a_handshake_that_stalls_is_unreachable(origin: StartOrigin, conne
     transport = await connect(server.base_url.replace("http:", "https:"), connect_seconds=0.2)
     with pytest.raises(TransportError) as caught:
         await transport.send(request(transport))
-    assert caught.value.kind is FailureKind.UNREACHABLE
+    assert (caught.value.kind, caught.value.limit) == (FailureKind.UNREACHABLE, "connect")
     assert not caught.value.request_sent
 
 
@@ -116,7 +117,7 @@ async def test_a_silent_upstream_is_given_up_and_its_connection_cut(
     transport = await connect(server.base_url)
     with pytest.raises(TransportError) as caught:
         await transport.send(request(transport))
-    assert caught.value.kind is FailureKind.SILENT
+    assert (caught.value.kind, caught.value.limit) == (FailureKind.SILENT, "first_byte")
     assert caught.value.request_sent
     await asyncio.wait_for(ended.wait(), 2)
 
@@ -137,7 +138,7 @@ async def test_total_seconds_end_an_answer_that_never_ends(
     reply = await transport.send(request(transport))
     with pytest.raises(TransportError) as caught:
         await read(reply)
-    assert caught.value.kind is FailureKind.SILENT
+    assert (caught.value.kind, caught.value.limit) == (FailureKind.SILENT, "total")
 
 
 BROKEN_ANSWERS = {
@@ -145,7 +146,9 @@ BROKEN_ANSWERS = {
     "half a head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "not HTTP": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "packed for the way": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "switched unasked": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "switched to WebSocket": b"HTTP/1.1 101 Hi\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
 }
 
 
@@ -281,3 +284,18 @@ def test_targets_lie_below_the_path_of_the_base_url() -> None:
         "/base/v1/x?a=b?c",
     )
     assert (plain.host, below.host) == ("a.test:8080", "a.test")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [b"Upgrade: h2c\r\nConnection: upgrade\r\n", b"Upgrade: websocket\r\n", b"Connection: upgrade\r\n", b""],
+    ids=["another", "half said", "the other half", "not said"],
+)
+async def test_a_switch_to_another_protocol_than_the_one_asked_for(
+    fields: bytes, origin: StartOrigin, connect: Any, wire: SimpleNamespace
+) -> None:
+    server = await origin(wire.answering(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n", []))
+    transport = await connect(server.base_url)
+    with pytest.raises(TransportError) as caught:
+        await transport.send(replace(request(transport), websocket_idle_seconds=5.0))
+    assert caught.value.kind is FailureKind.BROKEN
