@@ -89,6 +89,8 @@ def _is_dot_segment(segment: str) -> bool:
 
 def _most_decoded(canonical: str) -> str:
     """The path as the most forgiving origin could read it."""
+    if _PLAIN.fullmatch(canonical):
+        return canonical.translate(_ASCII_LOWER)
     path = canonical
     for _ in range(_DECODING_ROUNDS):
         if "%" not in path:

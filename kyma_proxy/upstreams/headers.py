@@ -92,7 +92,8 @@ def unreadable(raw_headers: RawHeaders) -> str | None:
 
 def new_traceparent() -> str:
     """The `traceparent` of a trace that begins here (W3C Trace Context)."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    digits = secrets.token_hex(24)
+    return f"00-{digits[:32]}-{digits[32:]}-01"
 
 
 def trace_id_of(traceparent: str) -> str | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kyma_proxy.observe.logs import configure_logging, redact
 
@@ -107,3 +109,15 @@ def test_fields_named_like_secrets_are_redacted() -> None:
     structlog.get_logger("a").info("x", api_key="plain", password="plain", key_id="key_1")
     (line,) = _lines(stream)
     assert (line["api_key"], line["password"], line["key_id"]) == ("[redacted]", "[redacted]", "key_1")
+
+
+@given(
+    before=st.text(max_size=10),
+    secret=st.sampled_from(
+        [KEY, "sk-abcdef123456", f"BEARER\t{TOKEN}", "basic  dXNlcjpwYXNz", TOKEN, "a://b:hunter22@c"]
+    ),
+    after=st.text(max_size=10),
+)
+def test_nothing_around_a_secret_hides_it_from_the_quick_look(before: str, secret: str, after: str) -> None:
+    text = f"{before} {secret} {after}"
+    assert redact(text) != text
