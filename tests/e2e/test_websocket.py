@@ -295,7 +295,7 @@ async def test_over_tls_in_the_log_and_through_a_drain(tmp_path: Path, database_
             assert await socket.receive_str(timeout=5) == "still there"
             message = await socket.receive(timeout=10)
             assert message.type in (WSMsgType.CLOSED, WSMsgType.ERROR)
-            cut = json.loads(await gateway.wait_for('"reason": "unavailable"'))
+            cut = json.loads(await gateway.wait_for('"reason": "drained"'))
             assert (cut["event"], cut["status"]) == ("request", 101)
             async with asyncio.timeout(20):
                 await gateway.process.wait()
