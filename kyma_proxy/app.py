@@ -19,10 +19,13 @@ from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.database.standby import log_standby_warnings
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
+from kyma_proxy.ledger.charges import Charges
+from kyma_proxy.ledger.holders import Holder, expire_left_over
 from kyma_proxy.ledger.holds import open_holds
 from kyma_proxy.ledger.light_audit import light_audit
 from kyma_proxy.observe.books import BooksMetrics
 from kyma_proxy.observe.metrics import Metrics
+from kyma_proxy.observe.plugin_metrics import PluginMetrics
 from kyma_proxy.observe.requests import RequestObserver
 from kyma_proxy.pipeline.gateway import Gateway
 from kyma_proxy.pipeline.runner import PluginRunner
@@ -124,9 +127,11 @@ class Application:
                 open_database(self.settings.database, migrate=self._migrate)
             )
             await log_standby_warnings(database, target)
+            holder = Holder(database, self._rehearsal.lease_seconds)
+            stack.push_async_callback(holder.leave)
             # Mints that are cut off when their upstream stops give their money back before the pool closes.
             stack.push_async_callback(self.tasks.drain, _UNDO_SECONDS)
-            await self._start_plugins(stack, database, target)
+            await self._start_plugins(stack, database, target, holder)
             stack.push_async_callback(self.data.stop)
             await self.data.start(server.listen.host, server.listen.port)
             self._database = database
@@ -149,7 +154,9 @@ class Application:
         _log.info("drained", requests_finished=drained, money_settled=settled)
         await self._stack.aclose()
 
-    async def _start_plugins(self, stack: AsyncExitStack, database: Database, target: DatabaseTarget) -> None:
+    async def _start_plugins(
+        self, stack: AsyncExitStack, database: Database, target: DatabaseTarget, holder: Holder
+    ) -> None:
         feed = ChangeFeed(target, self.tasks)
         outage = Outage(feed, self.tasks, believe_seconds=self.settings.database.outage_seconds)
         keys = KeyDirectory(database, feed, outage=outage)
@@ -166,11 +173,13 @@ class Application:
         cleanups = ProviderCleanups(database, self.voice_providers, self._books.reconciled)
         parts = MintParts(database, self.tasks, leases, cleanups, running, self._rehearsal.failpoints)
         minting = Minting(parts, self._rehearsal.patience)
-        services = Services(keys, minting, ownership, self.voice_providers, self.tasks)
+        charges = Charges(database, self.tasks, holder, self._books.charged)
+        metrics = PluginMetrics(self.metrics.registry)
+        services = Services(keys, minting, ownership, charges, metrics, self.voice_providers, self.tasks)
         runner = PluginRunner()
         stack.push_async_callback(runner.stop)
         self.gateway.swap(await runner.start(self.settings, self._plugins, services, upstreams))
-        self._start_upkeep(database, leases, cleanups)
+        self._start_upkeep(database, leases, cleanups, holder)
 
     async def _start_upstreams(self, stack: AsyncExitStack) -> Mapping[str, Upstream]:
         upstreams: dict[str, Upstream] = {}
@@ -180,7 +189,7 @@ class Application:
             await upstreams[name].start()
         return upstreams
 
-    def _start_upkeep(self, database: Database, leases: Leases, cleanups: ProviderCleanups) -> None:
+    def _start_upkeep(self, database: Database, leases: Leases, cleanups: ProviderCleanups, holder: Holder) -> None:
         """What every process does in the background, whichever others run beside it."""
         reconciler = Reconciler(database, self.voice_providers, cleanups, partial(self._books.reconciled, "voided"))
 
@@ -198,7 +207,10 @@ class Application:
         if self._certificate is not None:
             upkeep.every(RELOAD_SECONDS, "reload the certificate", self._certificate.reload_if_changed)
         upkeep.every(leases.renewal_seconds, "renew leases", leases.renew)
+        upkeep.every(holder.renewal_seconds, "renew the lease of holds", holder.renew)
         upkeep.every(self._rehearsal.reconcile_seconds, "reconcile", reconciler.run)
+        expire = partial(expire_left_over, database, partial(self._books.reconciled, "expired"))
+        upkeep.every(self._rehearsal.reconcile_seconds, "expire holds", expire)
         upkeep.every(_MEASURE_SECONDS, "measure open holds", measure)
         upkeep.every(_AUDIT_SECONDS, "audit the books lightly", look_over_the_books)
         upkeep.every(_PRUNE_SECONDS, "prune idempotency keys", partial(database.transact, claims.prune))

@@ -23,6 +23,7 @@ class ErrorCode(Enum):
     )
     NOT_A_TTS_MODEL = (400, "not_a_tts_model", "invalid_request_error", False, "`model` does not speak")
     VOICE_REQUIRED = (400, "voice_required", "invalid_request_error", False, "no voice was named")
+    BILLING_ERROR = (402, "billing_error", "billing_error", False, "the available balance is below what speech costs")
     INPUT_TOO_LONG = (400, "input_too_long", "invalid_request_error", False, "`input` has too many characters")
     CONTENT_POLICY = (400, "content_policy", "invalid_request_error", False, "the provider refuses this content")
     REFERENCE_TOO_SHORT = (400, "reference_too_short", "invalid_request_error", False, "the recording is too short")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from kyma_proxy.errors import ErrorCode, GatewayError
+from kyma_proxy.observe.endings import Ending
 
 
 class ClientLeftError(ConnectionError):
@@ -82,6 +83,14 @@ class WholeBody:
             yield self.content
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a request: how it ended, and how many bytes of its answer's body the client's socket took."""
+
+    ending: Ending
+    body_bytes: int
+
+
 @dataclass(slots=True)
 class Flow:
     """A request on its way through the plugins.
@@ -114,11 +123,30 @@ class Flow:
     """Whether the client asks to go on as a WebSocket. Only a forwarding upstream can answer that with a 101."""
     client_connected: Callable[[], bool] = lambda: True
     """Asks the connection now, cheaply: False once the client hung up or closed its half of the connection."""
+    _callbacks: list[Callable[[Delivery], None]] = field(default_factory=list, init=False, repr=False)
 
     @property
     def path(self) -> str:
         """The canonical path."""
         return self.target.path
+
+    def when_ended(self, callback: Callable[[Delivery], None]) -> None:
+        """Have `callback` told once of what became of the request, however it ends, before its line is logged.
+
+        It must be quick: what takes time goes into a task of its own.
+        """
+        self._callbacks.append(callback)
+
+    def end(self, delivery: Delivery) -> None:
+        """The request is over; called once, by the listener. Raises ExceptionGroup once all callbacks were told."""
+        errors = []
+        while self._callbacks:
+            try:
+                self._callbacks.pop()(delivery)
+            except Exception as error:  # noqa: BLE001  # collected
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("callbacks of an ended request failed", errors)
 
 
 class ReplyStream(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Generic, TypeVar
 
@@ -15,10 +15,27 @@ if TYPE_CHECKING:
     from kyma_proxy.services import Services
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """What is wrong with a config beyond its form: where in it, in one line that repeats no secret.
+
+    With `unknown` the message is about that name, and the nearest of the `known` ones is told with it.
+    """
+
+    path: tuple[str, ...]
+    message: str
+    unknown: str | None = None
+    known: frozenset[str] = frozenset()
+
+
 class PluginConfig(BaseModel):
     """Base of a plugin's config: strict, frozen, unknown keys are errors. Give every field a description."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def problems(self, skus: frozenset[str]) -> Iterable[ConfigProblem]:
+        """What does not fit the rest of the file; `skus` are the models that its upstreams serve themselves."""
+        return ()
 
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)

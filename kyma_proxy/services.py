@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kyma_proxy.accounts.directory import KeyDirectory
+from kyma_proxy.ledger.charges import Charges
+from kyma_proxy.observe.plugin_metrics import PluginMetrics
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minting
 from kyma_proxy.voices.ownership import OwnershipBook
@@ -22,6 +24,8 @@ class Services:
     keys: KeyDirectory
     minting: Minting
     ownership: OwnershipBook
+    charges: Charges
+    metrics: PluginMetrics
     voice_providers: Mapping[str, VoiceProvider]
     tasks: Tasks
 

@@ -173,6 +173,36 @@ class Database:
         tag: str = await self._single("execute", sql, *args, repeat=False)
         return tag
 
+    async def write(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """The first row of one writing statement that is its own transaction, or None: one round trip.
+
+        It is never repeated. Raises DatabaseUnavailableError when nothing was committed, CommitUnknownError when the
+        statement was sent and its answer lost.
+        """
+        rows = await self.write_all(sql, *args)
+        return rows[0] if rows else None
+
+    async def write_all(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """All rows of one writing statement that is its own transaction. Otherwise as `write`."""
+        async with self._connection() as connection:
+            try:
+                rows: list[asyncpg.Record] = await connection.fetch(sql, *args, timeout=_COMMAND_SECONDS)
+            except Exception as error:
+                if not is_lost(error, connection):
+                    raise
+                if is_refused_commit(error):
+                    await self._give_up(connection)
+                    raise self._away(error) from error
+                await self._give_up(connection)
+                _log.error("commit_answer_lost", error=type(error).__name__)
+                raise CommitUnknownError from error
+            except BaseException:
+                # Given back open, it would first be asked to cancel.
+                drop(connection)
+                raise
+            self._answered_at = monotonic_seconds()
+            return rows
+
     async def reachable(self) -> bool:
         """Whether the database answers, found out within a second.
 

@@ -6,9 +6,12 @@ from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-Reconciled = Literal["voided", "deleted", "deletion_failed"]
-"""A left-over mint's hold was given back; what a failed mint left at a provider was deleted, or could not be yet."""
-_OUTCOMES: Final[tuple[Reconciled, ...]] = ("voided", "deleted", "deletion_failed")
+Reconciled = Literal["voided", "expired", "deleted", "deletion_failed"]
+"""A left-over mint's hold was given back, or one for speech; what a failed mint left at a provider was deleted, or
+could not be yet."""
+_OUTCOMES: Final[tuple[Reconciled, ...]] = ("voided", "expired", "deleted", "deletion_failed")
+Charged = Literal["posted", "voided", "lost"]
+_CHARGED: Final[tuple[Charged, ...]] = ("posted", "voided", "lost")
 
 
 class BooksMetrics:
@@ -28,8 +31,16 @@ class BooksMetrics:
         self._reconciled = Counter(
             "kyma_reconciled_total", "What was ended for processes that died or failed.", ["outcome"], registry=registry
         )
+        self._charges = Counter(
+            "kyma_charges_total",
+            "Holds for speech that this process ended; lost is delivered and not charged, as somebody else ended them.",
+            ["outcome"],
+            registry=registry,
+        )
         for outcome in _OUTCOMES:
             self._reconciled.labels(outcome)
+        for charged in _CHARGED:
+            self._charges.labels(charged)
 
     def measured(self, open_holds: int, oldest_seconds: float | None) -> None:
         """The open holds were counted; `oldest_seconds` is the age of the oldest, None without one."""
@@ -40,6 +51,10 @@ class BooksMetrics:
         """A light audit has ended."""
         self._problems.set(problems)
         self._audited.set_to_current_time()
+
+    def charged(self, outcome: Charged) -> None:
+        """A hold for speech was ended."""
+        self._charges.labels(outcome).inc()
 
     def reconciled(self, outcome: Reconciled) -> None:
         """Something was ended that a process had left behind."""

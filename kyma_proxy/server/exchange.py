@@ -12,8 +12,9 @@ from aiohttp.web import BaseRequest, StreamResponse
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
 from kyma_proxy.failpoints import Failpoint
-from kyma_proxy.flow import ClientLeftError, Flow, Reply
+from kyma_proxy.flow import ClientLeftError, Delivery, Flow, Reply
 from kyma_proxy.observe.endings import (
+    COMPLETED,
     CRASHED,
     DRAINED,
     MALFORMED,
@@ -219,10 +220,17 @@ class _Exchange:
         if self._body is not None:
             record.bytes_in = self._body.received_bytes + self._writer.bytes_in
         if self._flow is not None:
+            self._end_flow(self._flow, record.ending or COMPLETED)
             record.path = self._flow.path
             record.identity = self._flow.identity
             record.facts = self._flow.facts
         self._listener.observer.ended(record)
+
+    def _end_flow(self, flow: Flow, ending: Ending) -> None:
+        try:
+            flow.end(Delivery(ending, self._writer.body_bytes_taken))
+        except Exception:  # noqa: BLE001 - the request is over: what a plugin does about it must not look like a fault of it
+            _log.exception("end_of_request_failed", request_id=self._record.request_id)
 
 
 async def _close_stream(reply: Reply, request_id: str) -> None:

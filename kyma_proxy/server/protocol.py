@@ -99,6 +99,10 @@ class Connection(RequestReader):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the client connected."""
         super().connection_made(transport)
+        assert isinstance(transport, asyncio.WriteTransport)
+        # What was written is then in the hands of the kernel: it holds enough, and what an answer costs depends on it.
+        # asyncio's TLS counts up to the limit, plain connections beyond it.
+        transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
         self._occupancy.opened(self)
         self._start_head_timer(self._drain_head_seconds if self._occupancy.draining else self._head_seconds)
 

@@ -18,6 +18,7 @@ from kyma_proxy.server.tunnel import Tunnel, switching_head
 
 _LOOK_SECONDS: Final = 0.1
 _JOINED_BYTES_MAX: Final = 64 * 1024  # beyond this a second write is cheaper than a copy
+_SLICE_BYTES: Final = 256 * 1024
 
 
 class StreamBrokeOffError(Exception):
@@ -39,6 +40,8 @@ class ReplyWriter:
         self._send_timeout_seconds = send_timeout_seconds
         self.bytes_out = 0
         """Bytes of body handed to the connection so far."""
+        self.body_bytes_taken = 0
+        """Bytes of body that the client's socket took: the least that it may have got."""
         self.bytes_in = 0
         """Bytes that came from the client in answer to the reply's head: only a tunnel has any."""
         self.head_sent = False
@@ -81,12 +84,20 @@ class ReplyWriter:
 
     async def _send_whole(self, head: bytes, body: bytes) -> None:
         if len(body) <= _JOINED_BYTES_MAX:
-            await self._send(head + body)
+            if await self._send(head + body):
+                self.body_bytes_taken = len(body)
         else:
             await self._send(head)
-            await self._send(body)
+            self.head_sent = True
+            with memoryview(body) as view:
+                for at in range(0, len(body), _SLICE_BYTES):
+                    piece = view[at : at + _SLICE_BYTES]
+                    self.bytes_out += len(piece)
+                    if await self._send(piece):
+                        self.body_bytes_taken += len(piece)
+            return
         self.head_sent = True
-        self.bytes_out += len(body)
+        self.bytes_out = len(body)
 
     async def _stream(self, stream: ReplyStream, framing: Framing) -> None:
         """Relay a stream until it ends or the client leaves.
@@ -130,8 +141,8 @@ class ReplyWriter:
             self.bytes_out += len(piece)
             if framing.length is not None and self.bytes_out > framing.length:
                 raise StreamBrokeOffError("the body is longer than its Content-Length")
-            if piece:
-                await self._send(piece)
+            if piece and await self._send(piece):
+                self.body_bytes_taken += len(piece)
         if framing.length is not None and self.bytes_out < framing.length:
             raise StreamBrokeOffError("the body is shorter than its Content-Length")
         await self._end()
@@ -145,7 +156,8 @@ class ReplyWriter:
         if self._request.transport is None:
             raise ClientLeftError("the client hung up before the end of its answer")
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes | memoryview) -> bool:
+        """Hand bytes to the client's socket and wait until it has room; whether it took them all, for certain."""
         try:
             await self._writer.write(data, drain=False)
             if self._connection.writing_paused:
@@ -155,6 +167,8 @@ class ReplyWriter:
             raise SlowClientError("the client took nothing of its answer for too long") from error
         except ConnectionError as error:
             raise ClientLeftError("the client hung up while its answer was written") from error
+        # An error of the socket is told later, by closing.
+        return self._request.transport is not None and not self._request.transport.is_closing()
 
 
 async def _next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:

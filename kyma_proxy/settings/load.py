@@ -54,6 +54,8 @@ def load_settings(path: Path, *, plugins: PluginTypes, environ: Mapping[str, str
     upstreams = _upstreams(root, report)
     adapters = _adapters(root)
     entries = _plugins(root, plugins, adapters, report)
+    if len(upstreams) == len(adapters) and len(entries) == len(root.get("plugins") or ()):  # type: ignore[arg-type]
+        _check_against_models(entries, upstreams, report)
     routes = _routes(root, adapters, report)
     report.raise_if_any()
     if server is None or database is None:
@@ -191,6 +193,20 @@ def _plugins(
             check_references(config, (*path, "config"), adapters, report)
             entries.append(PluginEntry(use=name, config=config))
     return tuple(entries)
+
+
+def _check_against_models(
+    entries: tuple[PluginEntry, ...], upstreams: Mapping[str, UpstreamSettings], report: Report
+) -> None:
+    """What the plugins say of themselves, given the models that upstreams serve."""
+    skus = frozenset(sku for upstream in upstreams.values() for sku in getattr(upstream, "models", ()))
+    for index, entry in enumerate(entries):
+        for problem in entry.config.problems(skus):
+            path: KeyPath = ("plugins", index, "config", *problem.path)
+            if problem.unknown is None:
+                report.add(path, problem.message)
+            else:
+                report.add(path, f"{problem.message}: {unknown('model', problem.unknown, problem.known)}", at="key")
 
 
 def _plugin_config(model: type[PluginConfig], value: object, path: KeyPath, report: Report) -> PluginConfig | None:

@@ -6,10 +6,15 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import cast
 
+from prometheus_client import CollectorRegistry
+
 from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import ClientLeftError, Identity, Reply
+from kyma_proxy.ledger.charges import Charges
+from kyma_proxy.ledger.holds import InsufficientFundsError
+from kyma_proxy.observe.plugin_metrics import PluginMetrics
 from kyma_proxy.services import Services
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
@@ -63,6 +68,65 @@ class MintingWithoutBooks:
         except ProviderError as error:
             raise GatewayError(ErrorCode.PROVIDER_ERROR, error.message, should_retry=error.should_retry) from error
         return render(Minted(self._voice_id, order.name, order.price_micros, self._balance_micros))
+
+
+class ChargesInMemory:
+    """Charges against one balance, in micro-dollars; `posted`, `voided` and `open_micros` tell what became of them.
+
+    While `away` is set the database is away.
+    """
+
+    def __init__(self, balance_micros: int = 25_000_000) -> None:
+        self.away = False
+        self.balance_micros = balance_micros
+        self.open_micros = 0
+        self.posted: list[int] = []
+        self.voided: list[int] = []
+
+    def open(self, account_id: str, amount_micros: int, purpose: str) -> ChargeInMemory:
+        """A charge of which nothing is held yet."""
+        return ChargeInMemory(self, amount_micros)
+
+
+class ChargeInMemory:
+    """One charge; ends once, at once."""
+
+    def __init__(self, charges: ChargesInMemory, amount_micros: int) -> None:
+        self._charges = charges
+        self._state = "new"
+        self.amount_micros = amount_micros
+
+    async def hold(self) -> int:
+        """Hold the amount; the balance. Raises InsufficientFundsError, DatabaseUnavailableError."""
+        if self._charges.away:
+            raise DatabaseUnavailableError
+        if self._charges.balance_micros - self._charges.open_micros < self.amount_micros:
+            raise InsufficientFundsError
+        self._state = "held"
+        self._charges.open_micros += self.amount_micros
+        return self._charges.balance_micros
+
+    def post(self) -> None:
+        """Charge it."""
+        if self._end():
+            self._charges.balance_micros -= self.amount_micros
+            self._charges.posted.append(self.amount_micros)
+
+    def void(self) -> None:
+        """Give it back."""
+        if self._end():
+            self._charges.voided.append(self.amount_micros)
+
+    async def give_back(self, wait_seconds: float) -> None:
+        """Void it."""
+        self.void()
+
+    def _end(self) -> bool:
+        if self._state != "held":
+            return False
+        self._state = "ended"
+        self._charges.open_micros -= self.amount_micros
+        return True
 
 
 class OwnershipInMemory:
@@ -124,6 +188,8 @@ def make_services(
     keys: KeysInMemory | None = None,
     minting: MintingWithoutBooks | None = None,
     ownership: OwnershipInMemory | None = None,
+    charges: ChargesInMemory | None = None,
+    metrics: PluginMetrics | None = None,
     voice_providers: Mapping[str, VoiceProvider] | None = None,
 ) -> Services:
     """Services for a plugin under test; what is left out knows nobody, makes voices for free and has none on file."""
@@ -131,6 +197,8 @@ def make_services(
         keys=cast(KeyDirectory, keys or KeysInMemory({})),
         minting=cast(Minting, minting or MintingWithoutBooks()),
         ownership=cast(OwnershipBook, ownership or OwnershipInMemory({})),
+        charges=cast(Charges, charges or ChargesInMemory()),
+        metrics=metrics or PluginMetrics(CollectorRegistry()),
         voice_providers=MappingProxyType(dict(voice_providers or {})),
         tasks=Tasks(),
     )

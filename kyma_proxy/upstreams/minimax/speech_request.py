@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kyma_proxy.errors import ErrorCode, GatewayError
+from kyma_proxy.speech import spoken_text
 from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS, AudioFormat
 from kyma_proxy.upstreams.minimax.speech_refusals import no_such_voice
 
@@ -92,7 +93,7 @@ def read_speech_request(document: Mapping[str, Any], models: Mapping[str, str], 
     model = document.get("model")
     if not isinstance(model, str) or model not in models:
         raise GatewayError(ErrorCode.NOT_A_TTS_MODEL, f"`model` must be one of: {', '.join(sorted(models))}.")
-    text = _text(document, input_chars_max)
+    text = spoken_text(document, input_chars_max)
     mix = _mix(document)
     voice_id = _voice_id(document)
     if not voice_id and not mix:
@@ -105,22 +106,6 @@ def read_speech_request(document: Mapping[str, Any], models: Mapping[str, str], 
 
 def _invalid(message: str) -> GatewayError:
     return GatewayError(ErrorCode.INVALID_REQUEST, message)
-
-
-def _text(document: Mapping[str, Any], chars_max: int) -> str:
-    given = [document[name] for name in ("input", "text") if document.get(name) is not None]
-    if not given:
-        raise _invalid("`input` is missing: the text to speak.")
-    if any(not isinstance(text, str) for text in given):
-        raise _invalid("`input` must be a string.")
-    if len(set(given)) > 1:
-        raise _invalid("`input` and `text` are the same field and say different things.")
-    text: str = given[0]
-    if not text.strip():
-        raise _invalid("`input` is blank.")
-    if len(text) > chars_max:
-        raise GatewayError(ErrorCode.INPUT_TOO_LONG, f"`input` has {len(text)} characters; at most {chars_max} go.")
-    return text
 
 
 def _voice_id(document: Mapping[str, Any]) -> str:

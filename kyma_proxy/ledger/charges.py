@@ -1,0 +1,240 @@
+"""Charges for what is delivered while it is made: held before it begins, posted or voided when it has ended.
+
+One round trip each way. What several requests of one account ask for at the same moment goes in one statement, so that
+the account's row, which all of them need, is locked once for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import structlog
+
+from kyma_proxy.backoff import Backoff
+from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
+from kyma_proxy.database.pool import Database
+from kyma_proxy.ledger import holds
+from kyma_proxy.ledger.batches import Batches
+from kyma_proxy.ledger.holders import Holder
+from kyma_proxy.ledger.holds import InsufficientFundsError, NewHold, new_hold_id
+from kyma_proxy.tasks import Tasks
+
+RETRY_SECONDS: Final = 0.1
+_FAULTS_MAX: Final = 5
+
+ChargeOutcome = Literal["posted", "voided", "lost"]
+"""`lost`: somebody else had ended the hold before. What was delivered is then not charged."""
+
+_log = structlog.get_logger("kyma_proxy.ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    hold: NewHold
+    balance_micros: asyncio.Future[int]
+    """The account's posted balance, once the money is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    hold_id: str
+    is_post: bool
+    outcome: asyncio.Future[ChargeOutcome]
+
+
+class Charges:
+    """Opens charges, and carries their holds to the books and out of them again."""
+
+    def __init__(
+        self,
+        database: Database,
+        tasks: Tasks,
+        holder: Holder,
+        on_ended: Callable[[ChargeOutcome], None] = lambda outcome: None,
+    ) -> None:
+        self._database = database
+        self._tasks = tasks
+        self._holder = holder
+        self._on_ended = on_ended
+        self._asked = Batches[_Asked](tasks, "hold", self._hold_all)
+        self._endings = Batches[_Ending](tasks, "end holds", self._end_all)
+
+    def open(self, account_id: str, amount_micros: int, purpose: str) -> Charge:
+        """A charge of which nothing is held yet; `amount_micros` is above zero, `purpose` a word for the books."""
+        return Charge(self, account_id, NewHold(new_hold_id(), amount_micros, purpose))
+
+    def start_hold(self, account_id: str, hold: NewHold) -> asyncio.Task[int | Exception]:
+        """Place a hold, together with others of its account; the result is the posted balance, or why there is none.
+
+        For `Charge`. It is an obligation: whoever asked may stop waiting, and the hold is ended all the same.
+        """
+        return self._tasks.oblige(self._place(account_id, hold), name=f"hold {hold.hold_id}")
+
+    def start_end(self, charge: Charge, is_post: bool) -> asyncio.Task[ChargeOutcome | None]:
+        """End a charge behind its request. For `Charge`."""
+        return self._tasks.oblige(charge.settle(is_post), name=f"settle {charge.hold_id}")
+
+    async def end(self, account_id: str, hold_id: str, is_post: bool) -> ChargeOutcome:
+        """Post or void a hold, together with others of its account, however long the database is away.
+
+        For `Charge`.
+        """
+        ending = _Ending(hold_id, is_post, asyncio.get_running_loop().create_future())
+        self._endings.add(account_id, ending)
+        outcome = await ending.outcome
+        self._on_ended(outcome)
+        return outcome
+
+    async def _place(self, account_id: str, hold: NewHold) -> int | Exception:
+        try:
+            await self._holder.require_lease()
+            try:
+                return await self._ask(account_id, hold)
+            except InsufficientFundsError:
+                # Money on its way back must not refuse anybody: the request that it was held for has been answered.
+                if not await self._endings.settled(account_id):
+                    raise
+            return await self._ask(account_id, hold)
+        except Exception as error:  # noqa: BLE001  # the one who waits raises it
+            return error
+
+    async def _ask(self, account_id: str, hold: NewHold) -> int:
+        asked = _Asked(hold, asyncio.get_running_loop().create_future())
+        self._asked.add(account_id, asked)
+        return await asked.balance_micros
+
+    async def _hold_all(self, account_id: str, asked: Sequence[_Asked]) -> None:
+        wanted = [each.hold for each in asked]
+        try:
+            balance_micros = await holds.hold_all(self._database, account_id, wanted, self._holder.holder_id)
+        except CommitUnknownError:
+            for each in asked:
+                self._tasks.oblige(self._burn(account_id, each.hold), name=f"burn {each.hold.hold_id}")
+                each.balance_micros.set_exception(DatabaseUnavailableError())
+        except Exception as error:  # noqa: BLE001  # each request is to hear of it
+            for each in asked:
+                each.balance_micros.set_exception(error)
+        else:
+            await self._tell(account_id, asked, balance_micros)
+
+    async def _tell(self, account_id: str, asked: Sequence[_Asked], balance_micros: int | None) -> None:
+        if balance_micros is not None:
+            for each in asked:
+                each.balance_micros.set_result(balance_micros)
+        elif len(asked) == 1:
+            asked[0].balance_micros.set_exception(InsufficientFundsError())
+        else:
+            # Together they want too much. Each is asked about alone, in the order in which they came.
+            for each in asked:
+                await self._hold_all(account_id, [each])
+
+    async def _burn(self, account_id: str, unsure: NewHold) -> None:
+        backoff = Backoff(RETRY_SECONDS)
+        while True:
+            try:
+                return await self._database.transact(lambda connection: holds.burn(connection, account_id, unsure))
+            except Exception:  # noqa: BLE001  # giving money back does not depend on a list of errors
+                _log.exception("hold_not_burned", account_id=account_id, hold_id=unsure.hold_id)
+                await backoff.pause()
+
+    async def _end_all(self, account_id: str, endings: Sequence[_Ending]) -> None:
+        backoff = Backoff(RETRY_SECONDS)
+        faults = 0
+        while True:
+            try:
+                outcomes = await self._try_to_end(account_id, endings)
+                break
+            except DatabaseUnavailableError:
+                _log.warning("holds_not_ended", account_id=account_id, holds=len(endings))
+            except Exception:  # noqa: BLE001  # one that cannot be ended must not keep the others open
+                _log.exception("holds_not_ended", account_id=account_id, holds=len(endings))
+                faults += 1
+                if len(endings) > 1:
+                    for each in endings:
+                        await self._end_all(account_id, [each])
+                    return
+                if faults == _FAULTS_MAX:
+                    # It stays open until this process ends; then others expire it.
+                    outcomes = ["lost"]
+                    break
+            await backoff.pause()
+        for each, outcome in zip(endings, outcomes, strict=True):
+            each.outcome.set_result(outcome)
+
+    async def _try_to_end(self, account_id: str, endings: Sequence[_Ending]) -> list[ChargeOutcome]:
+        ended = await holds.end_all(self._database, account_id, {each.hold_id: each.is_post for each in endings})
+        return [await self._outcome(account_id, each, each.hold_id in ended) for each in endings]
+
+    async def _outcome(self, account_id: str, ending: _Ending, ended_now: bool) -> ChargeOutcome:
+        if not ending.is_post:
+            return "voided"
+        # An earlier try, whose answer was lost, may have posted it.
+        if ended_now or await holds.is_posted(self._database, account_id, ending.hold_id):
+            return "posted"
+        _log.error("charge_lost", account_id=account_id, hold_id=ending.hold_id)
+        return "lost"
+
+
+class Charge:
+    """One charge: `hold`, then `post` or `void`, of which the first counts and none can be stopped by a client.
+
+    Ending it before it is held, or while that is under way, is as good as voiding it afterwards.
+    """
+
+    def __init__(self, charges: Charges, account_id: str, hold: NewHold) -> None:
+        self._charges = charges
+        self._account_id = account_id
+        self._hold = hold
+        self._held: asyncio.Task[int | Exception] | None = None
+        self._ended: asyncio.Task[ChargeOutcome | None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Charge({self._hold.hold_id}, {self._hold.amount_micros} micros)"
+
+    @property
+    def hold_id(self) -> str:
+        """The id of its hold."""
+        return self._hold.hold_id
+
+    @property
+    def amount_micros(self) -> int:
+        """What it costs if it is posted."""
+        return self._hold.amount_micros
+
+    async def hold(self) -> int:
+        """Have the money held, once; returns the account's posted balance in micro-dollars.
+
+        Raises InsufficientFundsError (nothing is held), DatabaseUnavailableError (nothing stays held).
+        """
+        self._held = self._charges.start_hold(self._account_id, self._hold)
+        held = await asyncio.shield(self._held)
+        if isinstance(held, Exception):
+            raise held
+        return held
+
+    def post(self) -> None:
+        """Charge it, behind whoever calls."""
+        self._end(is_post=True)
+
+    def void(self) -> None:
+        """Give it back, behind whoever calls."""
+        self._end(is_post=False)
+
+    async def give_back(self, wait_seconds: float) -> None:
+        """Void it and wait until the money is back, but not for longer than that."""
+        self.void()
+        if self._ended is not None:
+            await asyncio.wait([self._ended], timeout=wait_seconds)
+
+    async def settle(self, is_post: bool) -> ChargeOutcome | None:
+        """End it as soon as it is held; None if nothing is held. For `Charges`."""
+        if self._held is None or isinstance(await self._held, Exception):
+            return None
+        return await self._charges.end(self._account_id, self._hold.hold_id, is_post)
+
+    def _end(self, *, is_post: bool) -> None:
+        if self._ended is None and self._held is not None:
+            self._ended = self._charges.start_end(self, is_post)
