@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from e2e_kit.world import CONFIG, World, database_url
+from e2e_kit.world import CONFIG, World, database_url, metering_plugin
 from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.app import Application, Rehearsal
 from kyma_proxy.database.pool import DatabaseTarget
@@ -23,7 +23,10 @@ MakeWorld = Callable[..., Awaitable[World]]
 
 @pytest.fixture
 async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[MakeWorld]:
-    """Build a world with more settings: `make_world(clone="min_seconds: 1", credit_micros=0)`."""
+    """Build a world with more settings: `make_world(clone="min_seconds: 1", credit_micros=0)`.
+
+    Speech is metered if `metering` is given: more of that plugin's config, perhaps empty.
+    """
     async with AsyncExitStack() as stack:
 
         async def make(
@@ -32,6 +35,7 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
             ownership: str = "",
             server: str = "",
             minimax_extra: str = "",
+            metering: str | None = None,
             credit_micros: int = 25_000_000,
             handler_cancellation: bool = False,
         ) -> World:
@@ -47,6 +51,7 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
                     key=minimax.api_key,
                     minimax_extra=minimax_extra,
                     origin=origin.base_url,
+                    plugins="" if metering is None else metering_plugin(metering),
                 )
             )
             plugins = InstalledPlugins()

@@ -25,6 +25,7 @@ def _config(tmp_path: Path, target: DatabaseTarget, origin: OriginSimulator, ser
         server=server,
         clone="",
         ownership="",
+        plugins="",
         minimax="http://127.0.0.1:9",
         key="k",
         minimax_extra="",

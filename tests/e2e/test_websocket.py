@@ -275,7 +275,7 @@ async def test_over_tls_in_the_log_and_through_a_drain(tmp_path: Path, database_
     async with live_on(0) as live, aiohttp.ClientSession() as http:
         origin = f"http://127.0.0.1:{live.port}"
         text = CONFIG.format(
-            server=server, clone="", ownership="", minimax=origin, key="k", minimax_extra="", origin=origin
+            server=server, clone="", ownership="", plugins="", minimax=origin, key="k", minimax_extra="", origin=origin
         )
         text = text.replace("drain_seconds: 10", "drain_seconds: 1")
         path.write_text(text.replace("${TEST_DATABASE_URL}", database_url(database_target)))

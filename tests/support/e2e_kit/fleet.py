@@ -290,6 +290,7 @@ def _config(options: FleetOptions, minimax: MiniMaxSimulator, origin: OriginSimu
         server=options.server,
         clone=options.clone,
         ownership="",
+        plugins="",
         minimax=minimax.base_url,
         key=minimax.api_key,
         minimax_extra=options.minimax_extra,

@@ -88,7 +88,14 @@ async def hostile_edge(
     origin = StrictOrigin()
     await origin.start()
     path = folder / "gateway.yaml"
-    parts = {"clone": "", "ownership": "", "minimax_extra": "", "key": "key", "minimax": "http://127.0.0.1:1"}
+    parts = {
+        "clone": "",
+        "ownership": "",
+        "plugins": "",
+        "minimax_extra": "",
+        "key": "key",
+        "minimax": "http://127.0.0.1:1",
+    }
     path.write_text(CONFIG.format(server=server, origin=f"http://127.0.0.1:{origin.port}", **parts))
     plugins = InstalledPlugins()
     settings = load_settings(path, plugins=plugins, environ={"TEST_DATABASE_URL": database_url(target)})

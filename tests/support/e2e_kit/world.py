@@ -39,10 +39,21 @@ plugins:
     config: {{upstream: minimax, price_usd: "2.10", {clone}}}
   - use: voice_ownership
     config: {{{ownership}}}
+{plugins}
 routes:
   - {{path: /v1/audio/speech, methods: [POST], models: ["minimax-*"], upstream: minimax}}
   - {{path: "/v1/audio/**", upstream: origin}}
 """
+
+
+PRICES = 'prices_usd_per_1k_chars: {minimax-speech-hd: "0.14", minimax-speech-turbo: "0.084"}'
+
+
+def metering_plugin(config: str) -> str:
+    """The plugin that meters speech, at the usual prices unless `config` has others."""
+    prices = "" if "prices_usd_per_1k_chars" in config else PRICES
+    settings = ", ".join(part for part in (prices, config) if part)
+    return f"  - use: speech_metering\n    config: {{{settings}}}"
 
 
 def database_url(target: DatabaseTarget) -> str:

@@ -28,6 +28,7 @@ def write_config(path: Path, *, minimax_url: str, api_key: str, database_url: st
         server="settle_seconds: 10",
         clone="min_seconds: 1",
         ownership="",
+        plugins="",
         minimax=minimax_url,
         key=api_key,
         minimax_extra="clone_timeout_seconds: 3, longest_clone_seconds: 3".replace(", ", "\n    "),
