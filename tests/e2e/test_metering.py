@@ -178,7 +178,7 @@ async def test_hanging_up_within_the_stream(make_world: Any, table: str, cost: i
 
 async def test_hanging_up_at_every_byte_around_the_first_frame(make_world: Any) -> None:
     world = await make_world(metering="")
-    whole = (await speak(world, response_format="mp3")).body
+    whole = (await speak(world, stream=True)).body
     frame_end = end_of_mp3_frame(whole)
     assert frame_end is not None
     expected = FUNDS - MICROS
