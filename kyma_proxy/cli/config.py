@@ -15,7 +15,8 @@ from kyma_proxy.pipeline.gateway import guard_of
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.pipeline.plan import Plan
 from kyma_proxy.pipeline.router import Router
-from kyma_proxy.pipeline.runner import check_plan, warnings_of
+from kyma_proxy.pipeline.runner import check_plan
+from kyma_proxy.pipeline.warnings import warnings_of
 from kyma_proxy.plugin import Plugin, Spool
 from kyma_proxy.server.intake import read_target
 from kyma_proxy.server.parser import require_c_parser

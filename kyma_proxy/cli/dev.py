@@ -172,6 +172,11 @@ Speak streaming, and see when the first byte came and when the last:
   {_speak(base, demo.account, demo.voice_id, "Every word leaves as soon as it is spoken. " * 2, stream=True)} \\
     -N -o {streamed} -w 'first byte after %{{time_starttransfer}} s, last after %{{time_total}} s\\n'
 
+Speech costs money: see what it cost and what is left, in the headers of an answer:
+
+  {_speak(base, demo.account, demo.voice_id, "What does this cost?")} \\
+    -o {whole} -D - | grep -i x-kyma
+
 Speak with it as somebody else, who is refused (403):
 
   {_speak(base, demo.other, demo.voice_id, "This is not my voice.")} \\

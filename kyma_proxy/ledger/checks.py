@@ -64,6 +64,15 @@ FROM (SELECT account_id, hold_id, concat_ws('; ',
 WHERE faults <> ''
 """
 
+HOLDS_LEFT_OVER: Final = f"""
+SELECT format('hold %s of %s: left over, the lease of its process ran out and nobody expires it', hold_id, account_id)
+FROM holds AS h
+WHERE state = 'held' AND holder_id IS NOT NULL AND created_at < now() - interval '{LEFT_OVER_SECONDS} seconds'
+  AND NOT EXISTS (SELECT FROM holders AS o WHERE o.holder_id = h.holder_id
+                  AND o.lease_until > now() - interval '{LEFT_OVER_SECONDS} seconds')
+  AND {{accounts}}
+"""  # noqa: S608
+
 _ENTRIES = """
 SELECT format('entry %s of %s: %s', entry_id, account_id, faults)
 FROM (SELECT account_id, entry_id, concat_ws('; ',
@@ -198,6 +207,7 @@ CHECKS: Final[Sequence[str]] = (
     _BALANCES,
     HELD,
     _HOLDS,
+    HOLDS_LEFT_OVER,
     _ENTRIES,
     _REVERSALS,
     _REVERSED_AGAIN,

@@ -11,7 +11,7 @@ from typing import Final
 
 from kyma_proxy.database.pool import Connection
 from kyma_proxy.ledger.audit import snapshot
-from kyma_proxy.ledger.checks import CHECKS, CLEANUPS, HELD, LEASED_MINTS, of_accounts
+from kyma_proxy.ledger.checks import CHECKS, CLEANUPS, HELD, HOLDS_LEFT_OVER, LEASED_MINTS, of_accounts
 from kyma_proxy.ledger.holds import open_holds
 
 FIRST_PROBLEMS_MAX: Final = 20
@@ -45,7 +45,9 @@ SELECT found.problem, count(*) OVER () AS problems FROM ({check}) AS found (prob
 """
 _LISTED = "account_id = ANY($2::text[])"
 _CHECKS_OF_SHORT = tuple(_FIRST.replace("{check}", of_accounts(check, _LISTED)) for check in CHECKS)
-_CHECKS_OF_LONG = tuple(_FIRST.replace("{check}", of_accounts(check, _LISTED)) for check in (HELD, LEASED_MINTS))
+_CHECKS_OF_LONG = tuple(
+    _FIRST.replace("{check}", of_accounts(check, _LISTED)) for check in (HELD, HOLDS_LEFT_OVER, LEASED_MINTS)
+)
 _NEXT_CLEANUPS = "(SELECT * FROM provider_cleanups ORDER BY due_at LIMIT 500)"
 _CHECK_OF_CLEANUPS = _FIRST.replace("{check}", CLEANUPS.replace("{cleanups}", _NEXT_CLEANUPS))
 

@@ -16,7 +16,7 @@ from kyma_proxy.pipeline.plan import Plan, plan
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.plugin import Plugin
 from kyma_proxy.services import Services
-from kyma_proxy.settings import ConfigError, Problem, Settings
+from kyma_proxy.settings import ConfigError, Settings
 from kyma_proxy.upstreams.base import Upstream
 
 _log = structlog.get_logger("kyma_proxy.pipeline")
@@ -30,19 +30,6 @@ def check_plan(settings: Settings, registry: Mapping[str, type[Plugin[Any]]]) ->
             tuple(settings.problem(("plugins", unmet.position, "use"), unmet.message) for unmet in laid_out.unmet)
         )
     return laid_out
-
-
-def warnings_of(settings: Settings, registry: Mapping[str, type[Plugin[Any]]], laid_out: Plan) -> tuple[Problem, ...]:
-    """What is allowed but will surprise: a route that asks for a model where no plugin reads the body."""
-    found = []
-    for position, route in enumerate(settings.routes):
-        endpoint = laid_out.endpoints.get(route.path)
-        positions = {each for members in endpoint.members.values() for each in members} if endpoint else set()
-        known = any("model" in registry[settings.plugins[each].use].provides for each in positions)
-        if route.models is not None and not known:
-            message = f"no plugin reads the model of a request to {route.path}, so this route never matches"
-            found.append(settings.problem(("routes", position, "models"), message))
-    return tuple(found)
 
 
 class PluginRunner:

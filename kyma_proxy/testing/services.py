@@ -189,16 +189,19 @@ def make_services(
     minting: MintingWithoutBooks | None = None,
     ownership: OwnershipInMemory | None = None,
     charges: ChargesInMemory | None = None,
-    metrics: PluginMetrics | None = None,
+    registry: CollectorRegistry | None = None,
     voice_providers: Mapping[str, VoiceProvider] | None = None,
 ) -> Services:
-    """Services for a plugin under test; what is left out knows nobody, makes voices for free and has none on file."""
+    """Services for a plugin under test; what is left out knows nobody, makes voices for free and has none on file.
+
+    Its counters are in `registry`.
+    """
     return Services(
         keys=cast(KeyDirectory, keys or KeysInMemory({})),
         minting=cast(Minting, minting or MintingWithoutBooks()),
         ownership=cast(OwnershipBook, ownership or OwnershipInMemory({})),
         charges=cast(Charges, charges or ChargesInMemory()),
-        metrics=metrics or PluginMetrics(CollectorRegistry()),
+        metrics=PluginMetrics(registry or CollectorRegistry()),
         voice_providers=MappingProxyType(dict(voice_providers or {})),
         tasks=Tasks(),
     )

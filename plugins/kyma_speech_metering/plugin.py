@@ -40,6 +40,7 @@ class SpeechMetering(Plugin[SpeechMeteringConfig]):
     config_model = SpeechMeteringConfig
     endpoints = (Endpoint("/v1/audio/speech", frozenset({"POST"})),)
     needs = frozenset({"identity", "model"})
+    provides = frozenset({"metering"})
 
     def __init__(self, config: SpeechMeteringConfig, services: Services) -> None:
         super().__init__(config, services)

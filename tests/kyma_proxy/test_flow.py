@@ -1,6 +1,9 @@
 """Flow and reply."""
 
-from kyma_proxy.flow import Reply
+import pytest
+
+from kyma_proxy.flow import Delivery, Reply
+from kyma_proxy.observe.endings import COMPLETED
 from kyma_proxy.testing.flows import make_flow
 
 
@@ -19,3 +22,27 @@ def test_a_json_reply_says_what_it_is() -> None:
         "application/json",
         "m",
     )
+
+
+def test_whoever_asked_is_told_once_of_the_end() -> None:
+    flow, told = make_flow(), []
+    flow.when_ended(told.append)
+    flow.when_ended(told.append)
+    delivery = Delivery(COMPLETED, 7)
+    flow.end(delivery)
+    flow.end(delivery)
+    assert told == [delivery, delivery]
+
+
+def test_a_callback_that_fails_keeps_no_other_from_its_own() -> None:
+    flow, told = make_flow(), []
+
+    def fail(_delivery: Delivery) -> None:
+        raise ZeroDivisionError
+
+    for callback in (told.append, fail, told.append):
+        flow.when_ended(callback)
+    with pytest.raises(ExceptionGroup) as caught:
+        flow.end(Delivery(COMPLETED, 0))
+    assert len(told) == 2
+    assert isinstance(caught.value.exceptions[0], ZeroDivisionError)

@@ -361,3 +361,31 @@ async def test_an_embedded_server_that_cannot_be_brought_back_is_a_database_away
     with pytest.raises(DatabaseUnavailableError):
         await database.transact(_insert(1))
     await database.stop()
+
+
+async def test_one_writing_statement_is_a_transaction(notes: Database) -> None:
+    row = await notes.write("INSERT INTO notes VALUES ($1) RETURNING id", 7)
+    assert row is not None
+    assert row["id"] == 7
+    assert await notes.write("DELETE FROM notes WHERE id = 8 RETURNING id") is None
+    assert [each["id"] for each in await notes.write_all("INSERT INTO notes VALUES (1), (2) RETURNING id")] == [1, 2]
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await notes.write("INSERT INTO notes VALUES (7)")
+    assert await notes.fetchval(_COUNT) == 3
+
+
+async def test_a_statement_whose_answer_is_lost_may_be_committed(relay: Any, relayed: Database) -> None:
+    await relayed.fetchval("SELECT 1")
+    writing = asyncio.ensure_future(relayed.write("INSERT INTO notes SELECT 1 FROM pg_sleep(0.3)"))
+    await asyncio.sleep(0.1)
+    relay.cut()
+    with pytest.raises(CommitUnknownError):
+        await writing
+    assert await relayed.write("INSERT INTO notes VALUES (2) RETURNING id")
+
+
+async def test_writing_to_a_database_that_is_away_is_known_not_to_be_written(relay: Any, relayed: Database) -> None:
+    await relay.stop()
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        await relayed.write("INSERT INTO notes VALUES (1)")
+    assert not isinstance(caught.value, CommitUnknownError)

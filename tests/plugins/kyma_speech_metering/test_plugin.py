@@ -10,7 +10,6 @@ from multidict import CIMultiDict
 from prometheus_client import CollectorRegistry
 
 from kyma_proxy.api import ClientLeftError, Delivery, Ending, EndReason, ErrorCode, Flow, GatewayError, Identity, Reply
-from kyma_proxy.observe.plugin_metrics import PluginMetrics
 from kyma_proxy.testing.flows import make_flow
 from kyma_proxy.testing.services import ChargesInMemory, make_services
 from kyma_speech_metering.config import SpeechMeteringConfig
@@ -60,7 +59,7 @@ class Stage:
         prices = {"prices_usd_per_1k_chars": {"turbo": "0.084"}, "free": ["gift"]}
         self.plugin = SpeechMetering(
             SpeechMeteringConfig(**prices, **config),
-            make_services(charges=self.charges, metrics=PluginMetrics(self.registry)),
+            make_services(charges=self.charges, registry=self.registry),
         )
 
     async def refused(self, flow: Flow, proceed: Any = None) -> GatewayError:
