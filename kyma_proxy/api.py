@@ -1,6 +1,8 @@
 """The whole plugin kit. A plugin imports this module and its own, nothing else of `kyma_proxy`."""
 
 from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.codings import is_gzip, require_utf_8, unpack
+from kyma_proxy.documents import DOCUMENT_VALUES_MAX, parse_document, require_few_values
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import (
     ClientLeftError,
@@ -33,10 +35,11 @@ from kyma_proxy.plugin import (
 from kyma_proxy.services import Services
 from kyma_proxy.speech import spoken_text
 from kyma_proxy.voices.attempts import Attempt, Repetition, fingerprint_of, read_repetition
-from kyma_proxy.voices.minting import Minted, MintOrder
-from kyma_proxy.voices.provider import ProviderError, Recording, VoiceProvider
+from kyma_proxy.voices.minting import Minted, MintOrder, minted_reply
+from kyma_proxy.voices.provider import ProviderError, Recording, VoiceDesign, VoiceProvider
 
 __all__ = [
+    "DOCUMENT_VALUES_MAX",
     "MICROS_PER_USD",
     "WHEREVER_NEEDED",
     "Attempt",
@@ -70,13 +73,20 @@ __all__ = [
     "Spool",
     "UpstreamReference",
     "UsdPrice",
+    "VoiceDesign",
     "VoiceProvider",
     "VoiceProviderName",
     "WholeBody",
     "fingerprint_of",
     "format_usd",
+    "is_gzip",
+    "minted_reply",
     "monotonic_seconds",
+    "parse_document",
     "read_repetition",
+    "require_few_values",
+    "require_utf_8",
     "spoken_text",
+    "unpack",
     "usd_number",
 ]

@@ -21,6 +21,14 @@ class ErrorCode(Enum):
         False,
         "`model` does not clone voices",
     )
+    NOT_A_VOICE_DESIGN_MODEL = (
+        *(400, "not_a_voice_design_model", "invalid_request_error", False),
+        "`model` does not design voices",
+    )
+    DESCRIPTION_TOO_LONG = (
+        *(400, "description_too_long", "invalid_request_error", False),
+        "`description` has too many characters",
+    )
     NOT_A_TTS_MODEL = (400, "not_a_tts_model", "invalid_request_error", False, "`model` does not speak")
     VOICE_REQUIRED = (400, "voice_required", "invalid_request_error", False, "no voice was named")
     BILLING_ERROR = (402, "billing_error", "billing_error", False, "the available balance is below what speech costs")

@@ -114,6 +114,8 @@ class Flow:
     model: str | None = None
     document: Mapping[str, Any] | None = None
     """The JSON body as a plugin parsed and checked it: what an adapter builds its own request from."""
+    voice_names: Mapping[str, str] = field(default_factory=dict)
+    """What the provider calls those of the request's voices that have another id there."""
     context: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     charged: bool = False

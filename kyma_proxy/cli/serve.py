@@ -15,7 +15,8 @@ from kyma_proxy.database.access import open_database
 from kyma_proxy.database.schema import HEAD
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
-from kyma_proxy.pipeline.runner import check_plan, warnings_of
+from kyma_proxy.pipeline.runner import check_plan
+from kyma_proxy.pipeline.warnings import warnings_of
 from kyma_proxy.server.tls import check_certificate
 from kyma_proxy.settings import load_database_settings, load_settings
 

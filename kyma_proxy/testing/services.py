@@ -54,7 +54,7 @@ class MintingWithoutBooks:
         self.orders: list[MintOrder] = []
 
     async def mint(
-        self, order: MintOrder, create: Callable[[str], Awaitable[None]], render: Callable[[Minted], Reply]
+        self, order: MintOrder, create: Callable[[str], Awaitable[str]], render: Callable[[Minted], Reply]
     ) -> Reply:
         """Have the voice created, then render the reply.
 
@@ -139,6 +139,7 @@ class OwnershipInMemory:
     def __init__(self, owners: Mapping[str, str | None] | Exception) -> None:
         self.away = False
         self.asked: list[frozenset[str]] = []
+        self.names: dict[str, str] = {}
         self._owners = owners
         self._seen: set[str] = set()
 
@@ -174,6 +175,10 @@ class OwnershipInMemory:
         if not forbidden and len(known) < len(set(candidates)):
             raise DatabaseUnavailableError
         return forbidden
+
+    async def names_at_provider(self, voice_ids: Collection[str]) -> Mapping[str, str]:
+        """What providers call these voices otherwise: what `names` says."""
+        return {each: self.names[each] for each in voice_ids if each in self.names}
 
 
 def _is_kept(owners: Mapping[str, str | None], voice_id: str, listed_only: str | None) -> bool:

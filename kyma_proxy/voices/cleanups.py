@@ -14,6 +14,7 @@ import structlog
 
 from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.voices.provider import ProviderError, StoredUpload, VoiceProvider
+from kyma_proxy.voices.registry import VoiceKind
 
 _PAUSE_SECONDS_MAX: Final = 60
 _UPLOAD_SECONDS_MIN: Final = 600
@@ -37,7 +38,8 @@ SET attempts = c.attempts + 1,
                    greatest(c.until, clock_timestamp() + interval '1 second'))
 FROM due, voices v
 WHERE c.voice_id = due.voice_id AND v.voice_id = c.voice_id
-RETURNING c.voice_id, c.attempts, c.until <= clock_timestamp() AS is_last, v.upstream, v.provider_account
+RETURNING c.voice_id, c.attempts, c.until <= clock_timestamp() AS is_last, v.upstream, v.provider_account, v.kind,
+          coalesce(v.provider_voice_id, v.voice_id) AS provider_voice_id
 """  # noqa: S608
 
 _LEFT_OVER_UPLOADS = """
@@ -61,6 +63,8 @@ class _Cleanup:
     is_last: bool
     upstream: str
     provider_account: str
+    kind: VoiceKind
+    provider_voice_id: str
 
 
 class ProviderCleanups:
@@ -100,7 +104,7 @@ class ProviderCleanups:
             self._on_ended("deletion_failed")
             return True
         try:
-            await provider.delete_voice(cleanup.voice_id)
+            await provider.delete_voice(cleanup.provider_voice_id, cleanup.kind)
             for upload in await provider.list_uploads():
                 if upload.voice_id == cleanup.voice_id:
                     await provider.delete_upload(upload.file_id)

@@ -2,7 +2,7 @@
 without a voice.
 
     begin     one transaction: the pending voice with its owner, the hold
-    create    the provider makes the voice under the id that is on file by now
+    create    the provider makes the voice under the id that is on file by now, or under one of its own, which is noted
     complete  one transaction: the voice active, the hold posted, the reply stored
     abandon   one transaction: the voice failed, the hold voided, what may be left at the provider put on file to delete
 
@@ -12,9 +12,10 @@ Between begin and its end a mint has a lease. What a process that died leaves be
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
@@ -27,7 +28,7 @@ from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from kyma_proxy.flow import ClientLeftError, Reply
 from kyma_proxy.ledger import holds
-from kyma_proxy.money import format_usd
+from kyma_proxy.money import format_usd, usd_number
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import claims, mints, replies
 from kyma_proxy.voices.attempts import Attempt
@@ -96,6 +97,10 @@ class MintParts:
     failpoints: Failpoints = NO_FAILPOINTS
 
 
+Create = Callable[[str], Awaitable[str]]
+"""Makes a voice under an id, and returns the one that it has at its provider."""
+
+
 class _NobodyAsksError(Exception):
     """Rolls the beginning back; a ClientLeftError would look like a lost line to the database."""
 
@@ -116,10 +121,12 @@ class Minting:
     async def mint(
         self,
         order: MintOrder,
-        create: Callable[[str], Awaitable[None]],
+        create: Create,
         render: Callable[[Minted], Reply],
     ) -> Reply:
         """Hold the price, have `create(voice_id)` make the voice, then own and charge it, and return the reply.
+
+        `create` returns the id that the voice has at the provider: ours, or another one.
 
         A request that was served before gets its first reply again; one that is being served is waited for, if this is
         a marked retry of it. Once begun it reaches its end, whoever stops waiting for it; what `create` needs must live
@@ -148,7 +155,7 @@ class Minting:
         self,
         mint: Mint,
         order: MintOrder,
-        create: Callable[[str], Awaitable[None]],
+        create: Create,
         render: Callable[[Minted], Reply],
     ) -> Reply | Running:
         earlier = await self._begin(mint, order)
@@ -159,7 +166,7 @@ class Minting:
         with self._leases.held(mint.voice_id):
             try:
                 await self._reach(Failpoint.BEGUN)
-                await create(mint.voice_id)
+                mint = await self._note(mint, await create(mint.voice_id))
             except ProviderError as error:
                 _log.warning("voice_not_made", voice_id=mint.voice_id, provider_code=error.code, error=error.message)
                 await self._abandon(mint, order, may_be_left=not error.outcome_known)
@@ -172,6 +179,21 @@ class Minting:
                 await self._abandon(mint, order, may_be_left=True)
                 raise
             return await self._complete(mint, order, render)
+
+    async def _note(self, mint: Mint, provider_voice_id: str) -> Mint:
+        """Write down what the provider calls the voice, so that whoever ends this mint deletes the right one."""
+        if provider_voice_id == mint.voice_id:
+            return mint
+        noted = replace(mint, provider_voice_id=provider_voice_id)
+        try:
+            is_new = await self._database.transact(lambda connection: mints.note_provider_id(connection, noted))
+        except DatabaseUnavailableError:
+            _log.warning("provider_id_not_noted", voice_id=mint.voice_id, provider_voice_id=provider_voice_id)
+            return noted  # whoever completes the mint, or undoes it, writes it down
+        if not is_new:
+            raise ProviderError(f"the provider gave the id of another voice: {provider_voice_id}")
+        await self._reach(Failpoint.NOTED)
+        return noted
 
     async def _begin(self, mint: Mint, order: MintOrder) -> Reply | Running | None:
         """Write the mint, or return what became of the same request."""
@@ -224,6 +246,8 @@ class Minting:
                     raise LeaseLostError(mint.voice_id)
                 return stored
             in_doubt = False
+            if mint.provider_voice_id is not None and not await mints.note_provider_id(connection, mint):
+                raise LeaseLostError(mint.voice_id)
             await self._reach(Failpoint.COMPLETE_ACTIVATED, connection)
             balance_micros = await holds.post(connection, mint.account_id, mint.hold_id)
             await self._reach(Failpoint.COMPLETE_POSTED, connection)
@@ -333,6 +357,23 @@ class Minting:
             except Exception:  # noqa: BLE001  # giving money back does not depend on a list of errors
                 _log.exception("mint_not_undone", voice_id=mint.voice_id, hold_id=mint.hold_id)
                 await backoff.pause()
+
+
+def minted_reply(minted: Minted, model: str) -> Reply:
+    """The answer to whoever ordered a voice with this model (reference of the public API, section 2)."""
+    fields = {
+        "voice_id": minted.voice_id,
+        "name": minted.name,
+        "model": model,
+        "cost_usd": usd_number(minted.charged_micros),
+        "balance_usd": usd_number(minted.balance_micros),
+    }
+    headers = {
+        "X-Kyma-Model": model,
+        "X-Kyma-Cost-USD": format_usd(minted.charged_micros),
+        "X-Kyma-Balance-USD": format_usd(minted.balance_micros),
+    }
+    return Reply.json(json.dumps(fields, ensure_ascii=False).encode(), headers)
 
 
 def _new_mint(order: MintOrder) -> Mint:

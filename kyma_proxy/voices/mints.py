@@ -34,6 +34,14 @@ FROM completed WHERE voices.voice_id = completed.voice_id AND voices.status = 'p
 RETURNING voices.voice_id
 """
 
+_NOTE_PROVIDER_ID = """
+UPDATE voices SET provider_voice_id = $2
+WHERE voice_id = $1 AND NOT EXISTS (
+    SELECT FROM voices AS other
+    WHERE other.voice_id = $2 OR (other.provider_voice_id = $2 AND other.voice_id <> $1))
+RETURNING voice_id
+"""
+
 _RENEW = """
 UPDATE mints SET lease_until = clock_timestamp() + make_interval(secs => $2)
 WHERE voice_id = ANY($1::text[]) AND lease_until > clock_timestamp()
@@ -59,6 +67,8 @@ class Mint:
 
     voice: NewVoice
     hold_id: str
+    provider_voice_id: str | None = None
+    """What the provider calls the voice, if that is another id than ours."""
 
     @property
     def voice_id(self) -> str:
@@ -87,6 +97,15 @@ async def add(connection: Connection, mint: Mint, terms: Terms) -> None:
     """
     values = (terms.content_lock, mint.hold_id, terms.fingerprint, terms.lease_seconds)
     await connection.execute(_ADD, *mint.voice.columns(), *values)
+
+
+async def note_provider_id(connection: Connection, mint: Mint) -> bool:
+    """Put the provider's own id of a voice on file, once; done again, it changes nothing.
+
+    False if some voice has that id already, and then nothing was changed: it must be neither given away nor deleted.
+    """
+    values = (mint.voice_id, mint.provider_voice_id)
+    return await connection.fetchval(_NOTE_PROVIDER_ID, *values) is not None
 
 
 async def complete(connection: Connection, mint: Mint) -> bool:
@@ -133,10 +152,12 @@ async def fail(
     if not await registry.burn(connection, mint.voice):
         status = await registry.status_of(connection, mint.voice_id)
         if status == "failed":
+            await _note_if_known(connection, mint)
             # By an earlier version, which knew of no leases: what ended must not look left over for ever.
             await connection.execute(_END_LEASE, *key)
             await _schedule_cleanup(connection, mint, clean_up_seconds)
         return status
+    await _note_if_known(connection, mint)
     await failpoints.reach(Failpoint.UNDO_BURNED, connection)
     await holds.void(connection, mint.account_id, mint.hold_id)
     await failpoints.reach(Failpoint.UNDO_VOIDED, connection)
@@ -144,6 +165,12 @@ async def fail(
     await connection.execute("DELETE FROM idempotency_keys WHERE account_id = $1 AND voice_id = $2", *key)
     await _schedule_cleanup(connection, mint, clean_up_seconds)
     return "failed"
+
+
+async def _note_if_known(connection: Connection, mint: Mint) -> None:
+    # An id that is another voice's is left alone: that one is not to be deleted.
+    if mint.provider_voice_id is not None:
+        await note_provider_id(connection, mint)
 
 
 async def _schedule_cleanup(connection: Connection, mint: Mint, seconds: float | None) -> None:

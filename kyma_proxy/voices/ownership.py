@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -26,7 +26,12 @@ UNLISTED_SECONDS: Final = 2.0
 _WARM_SECONDS: Final = 60.0
 _WARM_MAX: Final = 1000
 _VOICE_ID_MAX_CHARS: Final = 256
-_LOOK_UP: Final = "SELECT voice_id, account_id, status FROM voices WHERE voice_id = ANY($1::text[])"
+_LOOK_UP: Final = """
+SELECT voice_id, account_id, status, provider_voice_id FROM voices WHERE voice_id = ANY($1::text[])
+UNION ALL
+SELECT provider_voice_id, account_id, status, NULL FROM voices WHERE provider_voice_id = ANY($1::text[])
+"""
+"""A voice that its provider calls otherwise is on file under both ids."""
 _KEEP_WARM: Final = f"/* keep warm */ {_LOOK_UP}"
 """The same, told apart in the database's statistics: no request waits for it."""
 
@@ -37,6 +42,8 @@ class _Standing:
 
     account_id: str | None
     active: bool = True
+    provider_voice_id: str | None = None
+    """What the provider calls the voice, if that is another id."""
 
 
 _UNLISTED: Final = _Standing(None)
@@ -130,6 +137,28 @@ class OwnershipBook:
             return await look_up()
         return await self._outage.ask(look_up, partial(self._recollect, asker, ids))
 
+    async def names_at_provider(self, voice_ids: Collection[str]) -> Mapping[str, str]:
+        """What providers call those of these voices that they call otherwise; empty nearly always.
+
+        Ask for voices that were just found not to be forbidden: then no round trip is needed, unless what was found is
+        forgotten already. Raises DatabaseUnavailableError where it is not known.
+        """
+        ours = {each for each in voice_ids if each.startswith(MINTED_PREFIX) and _can_be_id(each)}
+        standings = self._all_owned(ours, self._owned.fresh)
+        if standings is None:
+            recollect = partial(self._all_owned, ours, self._owned.known)
+            standings = await self._outage.ask(partial(self._look_up, ours), recollect)
+        names = {each: standing.provider_voice_id for each, standing in standings.items()}
+        return {each: name for each, name in names.items() if name is not None}
+
+    def _all_owned(
+        self, ids: Collection[str], look: Callable[[str, float], _Standing | None]
+    ) -> dict[str, _Standing] | None:
+        """What a look into the memory of owners says of all of these; None if it does not know one of them."""
+        now = monotonic_seconds()
+        standings = {each: standing for each in ids if (standing := look(each, now)) is not None}
+        return standings if len(standings) == len(ids) else None
+
     async def keep_warm(self) -> None:
         """Until cancelled, ask again each second about what was asked about often in the last minute, in one question.
 
@@ -185,7 +214,10 @@ class OwnershipBook:
         # What is found is as old as the question: the answer may have been long on its way.
         asked_at = monotonic_seconds()
         rows = await self._database.fetch(sql, list(ids))
-        found = {row["voice_id"]: _Standing(row["account_id"], row["status"] == "active") for row in rows}
+        found = {
+            row["voice_id"]: _Standing(row["account_id"], row["status"] == "active", row["provider_voice_id"])
+            for row in rows
+        }
         standings = {each: found.get(each, _UNLISTED) for each in ids}
         # An eviction while the answer travelled may have been for one of these: it must not come back to life.
         unchanged = evictions == self._evictions

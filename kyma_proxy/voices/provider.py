@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from typing_extensions import Buffer
 
+from kyma_proxy.voices.registry import VoiceKind
+
 
 class ProviderError(Exception):
     """The provider did not do what it was asked.
@@ -37,6 +39,14 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceDesign:
+    """A voice in words, and what the provider is to say with it for a try."""
+
+    prompt: str
+    preview_text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredUpload:
     """A recording that still lies at the provider, and the voice that it was uploaded for."""
 
@@ -46,7 +56,7 @@ class StoredUpload:
 
 @runtime_checkable
 class VoiceProvider(Protocol):
-    """An upstream that can make voices under ids that we choose."""
+    """An upstream that can make voices."""
 
     name: str
     """The upstream's name in the configuration."""
@@ -62,8 +72,14 @@ class VoiceProvider(Protocol):
         something may be left at the provider, the voice or the uploaded recording.
         """
 
-    async def delete_voice(self, voice_id: str) -> None:
-        """Delete a voice; deleting one that is not there is success. Raises ProviderError."""
+    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+        """Make a voice from its description; returns the id that it has at the provider.
+
+        That is `voice_id`, unless the provider insists on ids of its own. Otherwise as `clone_voice`.
+        """
+
+    async def delete_voice(self, voice_id: str, kind: VoiceKind) -> None:
+        """Delete a voice by its id at the provider; one that is not there counts as deleted. Raises ProviderError."""
 
     async def list_uploads(self) -> Sequence[StoredUpload]:
         """The recordings uploaded for clones that were not deleted afterwards. Raises ProviderError."""

@@ -12,6 +12,7 @@ from kyma_proxy.accounts.keys import UnknownAccountError
 from kyma_proxy.database.pool import Connection
 
 VoiceKind = Literal["clone", "design"]
+"""How a voice was made; one that was adopted was made elsewhere."""
 VoiceStatus = Literal["pending", "active", "failed", "revoked"]
 
 

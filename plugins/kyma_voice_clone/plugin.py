@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from kyma_proxy.api import (
     Endpoint,
     Flow,
     Identity,
-    Minted,
     MintOrder,
     Plugin,
     Proceed,
@@ -26,9 +24,9 @@ from kyma_proxy.api import (
     Spool,
     fingerprint_of,
     format_usd,
+    minted_reply,
     monotonic_seconds,
     read_repetition,
-    usd_number,
 )
 from kyma_voice_clone.audio.judge import Judgement, check_duration, judge
 from kyma_voice_clone.config import VoiceCloneConfig
@@ -111,11 +109,12 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
             attempt = Attempt(flow.path, fingerprint, received.repetition, flow.client_connected)
             order = MintOrder(identity.account_id, "clone", form.name, self.config.price_usd, provider, attempt)
 
-            async def create(voice_id: str) -> None:
+            async def create(voice_id: str) -> str:
                 flow.facts["voice_id"] = voice_id
                 await provider.clone_voice(voice_id, Recording(upload.view(), judgement.extension))
+                return voice_id
 
-            reply = await self.services.minting.mint(order, create, lambda minted: _reply(minted, form.model))
+            reply = await self.services.minting.mint(order, create, lambda minted: minted_reply(minted, form.model))
             flow.charged = True
             return reply
 
@@ -136,19 +135,3 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
 
 def _judge_and_hash(upload: Upload) -> tuple[Judgement, bytes]:
     return judge(upload.view()), hashlib.sha256(upload.view()).digest()
-
-
-def _reply(minted: Minted, model: str) -> Reply:
-    fields = {
-        "voice_id": minted.voice_id,
-        "name": minted.name,
-        "model": model,
-        "cost_usd": usd_number(minted.charged_micros),
-        "balance_usd": usd_number(minted.balance_micros),
-    }
-    headers = {
-        "X-Kyma-Model": model,
-        "X-Kyma-Cost-USD": format_usd(minted.charged_micros),
-        "X-Kyma-Balance-USD": format_usd(minted.balance_micros),
-    }
-    return Reply.json(json.dumps(fields, ensure_ascii=False).encode(), headers)

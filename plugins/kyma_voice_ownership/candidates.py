@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-from kyma_proxy.api import ErrorCode, GatewayError
-from kyma_voice_ownership.document import VALUES_MAX, require_few_values
+from kyma_proxy.api import DOCUMENT_VALUES_MAX, ErrorCode, GatewayError, require_few_values
 
 CANDIDATES_MAX = 2000
 CANDIDATE_CHARS_MAX = 256
@@ -151,7 +150,7 @@ class _Collector:
     def _add_loose(self, text: str) -> None:
         """Whatever stands between quotes and other marks, as it is written and with its escapes undone."""
         require_few_values(text)
-        if text.count('"') + text.count("'") > VALUES_MAX:
+        if text.count('"') + text.count("'") > DOCUMENT_VALUES_MAX:
             raise _too_much("A text in the request has too many quotes.")
         for _ in range(1 + _UNQUOTING_ROUNDS):
             for divider in _DIVIDERS:

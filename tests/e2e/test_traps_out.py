@@ -1,23 +1,34 @@
-"""One test for each way in which aiohttp's client goes wrong as a proxy's."""
+"""Ways in which aiohttp's client, test tools and the embedded database go wrong: one test each that ours do not."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+import gzip
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import asyncpg
 import pytest
 from aiohttp import ClientResponse, ClientSession
 from aioresponses import aioresponses
 
-from e2e_kit.raw_edge import OK, PATH, Edge, raw_edge, request, upload
-from e2e_kit.wire import Wire
+from database_kit import Postgres
+from e2e_kit.raw_edge import OK, PATH, Edge, answer, raw_edge, request
+from e2e_kit.wire import PATIENCE_SECONDS, Wire
+from e2e_kit.world import SPEECH_PATH
+from kyma_proxy.database.binaries import find_binaries
+from kyma_proxy.database.embedded import EmbeddedPostgres
 from kyma_proxy.database.pool import DatabaseTarget
-from kyma_proxy.upstreams.minimax.sse import EventReader
+from kyma_proxy.simulators.minimax import Behaviour
 
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+MIB = 1024 * 1024
 UPGRADE = (
     b"Connection: keep-alive, Upgrade",
     b"Upgrade: websocket",
@@ -32,60 +43,86 @@ async def edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator
         yield running
 
 
-@pytest.mark.parametrize("target", [PATH + b"?", PATH + b"?a=%7e%2F+%20&b=[x]&%C3%A9", b"/v1/audio/x%2fy%7E"])
-async def test_trap_the_client_requotes_and_drops_a_lone_question_mark(edge: Edge, target: bytes) -> None:
-    await edge.ask(target=target)
-    assert edge.origin.request.head.first == b"GET %s HTTP/1.1" % target
+async def test_trap_raw_target(edge: Edge) -> None:
+    """The client drops a lone `?` and re-quotes."""
+    targets = [PATH + b"?", PATH + b"?a=%7e%2F+%20&b=[x]&%C3%A9", b"/v1/audio/x%2fy%7E"]
+    for target in targets:
+        await edge.ask(target=target)
+    assert [asked.head.first for asked in edge.origin.requests] == [b"GET %s HTTP/1.1" % each for each in targets]
 
 
-async def test_trap_ws_connect_loses_the_body_of_a_refusal(edge: Edge) -> None:
-    edge.origin.answering(b"HTTP/1.1 403 No\r\nContent-Length: 6\r\n\r\nno way")
-    answer = await edge.ask(*UPGRADE)
-    assert (answer.head.status, answer.body) == (403, b"no way")
+async def test_trap_refused_upgrade(edge: Edge) -> None:
+    """`ws_connect` loses the body of a refusal."""
+    edge.origin.answering(answer(b"Content-Length: 6", status=b"403 No", body=b"no way"))
+    said = await edge.ask(*UPGRADE)
+    assert (said.head.first, said.body) == (b"HTTP/1.1 403 No", b"no way")
     assert edge.origin.request.head.one(b"upgrade") == b"websocket"
 
 
-async def test_trap_ws_connect_insists_on_its_own_connection_header(edge: Edge) -> None:
-    async def accept(wire: Wire) -> None:
-        await wire.head()
-        await wire.send(b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: keep-alive, upgrade\r\n\r\n\x81\x02hi")
-        assert await wire.exactly(4) == b"\x88\x02\x0f\xa1"
+FRAMES = b"\x01\x02he" + b"\x89\x01p" + b"\x80\x03llo" + b"\xc1\x03zip" + b"\x88\x04\x0f\xa1by"
+"""A text in two fragments, a ping between them, a frame of an extension, and a close with a code and a reason."""
 
-    edge.origin.script = accept
+
+async def test_trap_upgrade(edge: Edge) -> None:
+    """`ws_connect` insists that `Connection` be exactly `upgrade`; frames have to stay exact."""
+
+    async def serve(wire: Wire) -> None:
+        await wire.head()
+        lines = (b"Upgrade: websocket", b"Connection: keep-alive, upgrade")
+        await wire.send(answer(*lines, status=b"101 Go", body=FRAMES))
+        assert await wire.exactly(len(FRAMES)) == FRAMES
+
+    edge.origin.script = serve
     wire = await edge.connect()
     await wire.send(request(*UPGRADE))
     assert (await wire.head()).status == 101
-    assert await wire.exactly(4) == b"\x81\x02hi"
-    await wire.send(b"\x88\x02\x0f\xa1")
+    assert await wire.exactly(len(FRAMES)) == FRAMES
+    await wire.send(FRAMES)
     assert await wire.ended() == "closed"
 
 
-async def test_trap_the_client_repeats_on_a_stale_connection_by_itself(edge: Edge) -> None:
-    heads: list[bytes] = []
+@pytest.mark.parametrize(
+    ("method", "body", "times"),
+    [(b"PUT", b"body", 1), (b"POST", b"", 1), (b"GET", b"", 2)],
+    ids=["with-body", "not-idempotent", "bodiless"],
+)
+async def test_trap_stale_connection(edge: Edge, method: bytes, body: bytes, times: int) -> None:
+    """The client repeats GET, HEAD, PUT, DELETE, OPTIONS, TRACE on a stale connection by itself."""
+    seen = []
 
-    async def once(wire: Wire) -> None:
-        heads.append((await wire.message()).head.first)
-        if len(heads) == 1:
-            await wire.send(OK)
-            heads.append((await wire.head()).first)  # and dies without an answer
+    async def serve(wire: Wire) -> None:
+        first = await wire.message()
+        if first.head.first.startswith(b"HEAD"):  # the one that fills the pool
+            await wire.send(answer(b"Content-Length: 0"))
+            first = await wire.message()
+        seen.append((first.head.first.split()[0], first.body))
+        wire.reset()
 
-    edge.origin.script = once
-    assert (await edge.ask()).body == b"ok"
-    wire = await edge.connect()
-    await wire.send(upload(b"Content-Length: 2") + b"ok")
-    assert (await wire.message()).head.status == 502
-    assert [first.split()[0] for first in heads] == [b"GET", b"POST"]
-
-
-async def test_trap_a_long_line_breaks_line_iteration() -> None:
-    reader = EventReader(8_000_000)
-    line = b'data: {"a":"' + b"f" * 4_000_000 + b'"}\n\n'
-    events = [event for at in range(0, len(line), 65_536) for event in reader.feed(line[at : at + 65_536])]
-    assert [len(event) for event in events] == [len(line) - len(b"data: \n\n")]
+    edge.origin.script = serve
+    await edge.ask(method=b"HEAD")
+    said = await edge.ask(b"Content-Length: %d" % len(body), method=method, body=body)
+    assert said.head.status == 502
+    assert seen == [(method, body)] * times
 
 
-async def test_trap_aioresponses_does_not_know_of_the_stream_writer() -> None:
-    """So mocks here are given a response class that fills it in."""
+async def test_trap_long_lines(make_world: Callable[..., Awaitable[Any]]) -> None:
+    """A streamed response line longer than the read buffer breaks line iteration."""
+    world = await make_world()
+    world.minimax.behaviour = Behaviour(stream_chunk_bytes=MIB)
+    asked = {"model": "minimax-speech-turbo", "voice": "English_Graceful_Lady", "response_format": "pcm"}
+    headers = {"Authorization": f"Bearer {world.api_key}"}
+    heard = []
+    for stream in (False, True):
+        fields = asked | {"input": "Mind the gap. " * 40, "stream": stream}
+        said = await world.request("POST", SPEECH_PATH, json=fields, headers=headers)
+        assert said.status == 200
+        heard.append(said.body)
+    assert len(heard[0]) > MIB // 2  # one line of twice as many digits
+    assert heard[0] == heard[1]
+
+
+async def test_trap_aioresponses() -> None:
+    """aioresponses 0.7.9 fails with `missing 'stream_writer'`; a response class that fills it in is the way out."""
 
     class MockedResponse(ClientResponse):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -94,44 +131,70 @@ async def test_trap_aioresponses_does_not_know_of_the_stream_writer() -> None:
 
     with aioresponses() as mocked:
         mocked.get("http://origin.test/", body=b"ok", response_class=MockedResponse)
-        async with ClientSession() as session, session.get("http://origin.test/") as answer:
-            assert await answer.read() == b"ok"
+        async with ClientSession() as session, session.get("http://origin.test/") as said:
+            assert await said.read() == b"ok"
 
 
-async def test_trap_session_defaults_hurt_a_proxy(edge: Edge) -> None:
-    edge.origin.answering(
-        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", OK
-    )
-    assert (await edge.ask()).head.status == 302
-    await edge.ask()
+async def test_trap_session_defaults(edge: Edge) -> None:
+    """Session defaults hurt a proxy: cookies are kept, redirects followed, bodies unpacked, headers added."""
+    packed = gzip.compress(b"sound" * 100)
+    lines = (b"Location: %s" % PATH, b"Set-Cookie: a=b; Path=/", b"Content-Encoding: gzip")
+    edge.origin.answering(answer(*lines, b"Content-Length: %d" % len(packed), status=b"302 Found", body=packed), OK)
+    said = await edge.ask()
+    assert (said.head.status, said.body) == (302, packed)
+    assert (await edge.ask()).body == b"ok"
     first, second = edge.origin.requests
-    for asked in (first, second):
-        for added in (b"cookie", b"user-agent", b"accept", b"accept-encoding"):
-            assert asked.head.all(added) == []
+    assert first.head.names == second.head.names
+    assert not {b"cookie", b"user-agent", b"accept", b"accept-encoding"} & {name.lower() for name in first.head.names}
 
 
-async def test_trap_session_defaults_bound_the_pool(edge: Edge) -> None:
-    """aiohttp's session opens a hundred connections and then lets requests wait."""
-    released = asyncio.Event()
-    waiting = 0
+async def test_trap_session_limit(edge: Edge) -> None:
+    """Session defaults hurt a proxy: the hundred and first request waits for a connection."""
+    together = asyncio.Barrier(120)
 
-    async def hold(wire: Wire) -> None:
-        nonlocal waiting
+    async def serve(wire: Wire) -> None:
         await wire.message()
-        waiting += 1
-        await released.wait()
+        await together.wait()
         await wire.send(OK)
 
-    edge.origin.script = hold
-    asked = [asyncio.ensure_future(edge.ask()) for _ in range(130)]
-    async with asyncio.timeout(10):
-        while waiting < 130:
-            await asyncio.sleep(0.02)
-    released.set()
-    assert {answer.body for answer in await asyncio.gather(*asked)} == {b"ok"}
+    edge.origin.script = serve
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        answers = await asyncio.gather(*(edge.ask() for _ in range(120)))
+    assert {said.body for said in answers} == {b"ok"}
 
 
-async def test_trap_an_answer_that_is_not_http_is_an_error_of_ours(edge: Edge) -> None:
-    edge.origin.answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
-    answer = await edge.ask()
-    assert (answer.head.status, json.loads(answer.body)["error"]["code"]) == (502, "upstream_unreachable")
+@as_root
+async def test_trap_closed_folder(tmp_path: Path) -> None:
+    """As root under a 0700 folder the server's user cannot reach binaries or data."""
+    tmp_path.chmod(0o700)
+    server = EmbeddedPostgres(tmp_path / "data")
+    arguments = (await server.start()).connect_arguments()
+    try:
+        connection = await asyncpg.connect(**arguments)
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+        assert (tmp_path / "data/postgres/place").read_text() == str(server.folder)
+        assert (server.folder / "cluster").stat().st_uid != 0
+    finally:
+        await server.stop()
+
+
+def test_trap_copied_binaries() -> None:
+    """Copying `pginstall` alone fails: libpq sits in the sibling folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = find_binaries()[0].copy_to(Path(folder, "copy"))
+        command = [str(copy.folder / "psql"), "--version"]
+        assert b"PostgreSQL" in subprocess.run(command, capture_output=True, check=True, timeout=10).stdout
+
+
+async def test_trap_trust(postgres: Postgres) -> None:
+    """`--auth=trust` with TCP lets any local user own the books."""
+    arguments = postgres.target.with_database("postgres").connect_arguments()
+    connection = await asyncpg.connect(**arguments)
+    assert await connection.fetchval("SHOW listen_addresses") == ""
+    await connection.close()
+    folder = Path(arguments["host"])
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert len(os.fsencode(folder / ".s.PGSQL.5432")) < 108
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(**{**arguments, "password": "guessed"})

@@ -19,7 +19,7 @@ from kyma_proxy.voices.attempts import Attempt, Repetition, fingerprint_of
 from kyma_proxy.voices.cleanups import ProviderCleanups
 from kyma_proxy.voices.leases import Leases
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder, MintParts, MintPatience
-from kyma_proxy.voices.provider import Recording, StoredUpload
+from kyma_proxy.voices.provider import Recording, StoredUpload, VoiceDesign
 from kyma_proxy.voices.reconciler import Reconciler
 from kyma_proxy.voices.running import RunningMints
 
@@ -40,6 +40,8 @@ class Provider:
 
     def __init__(self) -> None:
         self.voices: set[str] = set()
+        self.own_id: str | None = None
+        """What the next designed voice is called here, instead of by the id that was asked for."""
         self.uploads: dict[int, str] = {}
         self.calls: list[str] = []
         self.fault: BaseException | None = None
@@ -51,7 +53,15 @@ class Provider:
         if self.fault is not None:
             raise self.fault
 
-    async def delete_voice(self, voice_id: str) -> None:
+    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+        self.calls.append(f"design {voice_id}")
+        made = self.own_id or voice_id
+        self.voices.add(made)
+        if self.fault is not None:
+            raise self.fault
+        return made
+
+    async def delete_voice(self, voice_id: str, kind: str) -> None:
         self.calls.append(f"delete {voice_id}")
         if self.deletion_fault is not None:
             raise self.deletion_fault
@@ -123,15 +133,22 @@ class Stage:
         content: str = "recording",
         repetition: Repetition = ONCE,
         client_connected: Callable[[], bool] = lambda: True,
+        own_id: str | None = None,
     ) -> Reply:
-        """Mint a voice of this content, while the database follows the script."""
+        """Mint a voice of this content, while the database follows the script; designed if the provider names it."""
         database = FaultyDatabase(self.database, *script, finally_=finally_)
         parts = MintParts(database, self.tasks, self.leases, self.cleanups, self.running, self.failpoints)
         attempt = Attempt(ENDPOINT, fingerprint_of(content), repetition, client_connected)
-        order = MintOrder(self.account_id, "clone", "Ada", PRICE, self.provider, attempt)
-        recording = Recording(b"", "mp3")
-        minting = Minting(parts, self.patience)
-        work = minting.mint(order, lambda voice_id: self.provider.clone_voice(voice_id, recording), render)
+        order = MintOrder(self.account_id, "design" if own_id else "clone", "Ada", PRICE, self.provider, attempt)
+        self.provider.own_id = own_id
+
+        async def create(voice_id: str) -> str:
+            if own_id is not None:
+                return await self.provider.design_voice(voice_id, VoiceDesign("a voice", "hello"))
+            await self.provider.clone_voice(voice_id, Recording(b"", "mp3"))
+            return voice_id
+
+        work = Minting(parts, self.patience).mint(order, create, render)
         return await self.tasks.finish(work, "mint")
 
     async def standing(self) -> tuple[int, int]:

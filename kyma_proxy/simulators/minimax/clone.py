@@ -30,7 +30,7 @@ async def voice_clone(state: State, call: Call) -> dict[str, Any]:
     if fields is None:
         raise invalid_params("empty field")
     source = _file(state, fields.get("file_id"), "voice_clone")
-    voice_id = _check_voice_id(fields.get("voice_id"), needs_digit=state.behaviour.require_digit_in_voice_id)
+    voice_id = check_voice_id(fields.get("voice_id"), needs_digit=state.behaviour.require_digit_in_voice_id)
     _check_options(fields)
     preview = _check_preview(fields)
     await _check_source(source)
@@ -54,7 +54,8 @@ def _file(state: State, file_id: object, purpose: str) -> StoredFile:
     return kept
 
 
-def _check_voice_id(voice_id: object, *, needs_digit: bool) -> str:
+def check_voice_id(voice_id: object, *, needs_digit: bool) -> str:
+    """An id that a caller may choose. Raises RefusalError 2013 for any other value."""
     if not isinstance(voice_id, str) or not voice_id:
         raise invalid_params("voice id wrong")
     if not (voice_id[0].isascii() and voice_id[0].isalpha()):

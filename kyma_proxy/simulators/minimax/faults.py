@@ -78,6 +78,8 @@ class Behaviour(BaseModel):
     """The older rule of voice ids: letters and digits."""
     epoch_created_time: bool = False
     """`created_time` of delete_voice is an epoch text, as in one documented example, and not a date."""
+    design_ids: Literal["asked", "own"] = "asked"
+    """A designed voice gets the id that was asked for, or always one of the provider's own."""
     clone_seconds: float = Field(default=0.0, ge=0, le=600)
     """How long a clone takes; the voice exists only at the end, also when its caller has gone."""
     inaccessible_voice_ids: Sequence[str] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from kyma_proxy.simulators.minimax import clone, files, speech, voices
+from kyma_proxy.simulators.minimax import clone, design, files, speech, voices
 from kyma_proxy.simulators.minimax.state import Call, State
 
 Result = Mapping[str, Any] | speech.SpokenStream
@@ -18,6 +18,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/v1/files/delete"): files.delete,
     ("POST", "/v1/t2a_v2"): speech.t2a_v2,
     ("POST", "/v1/voice_clone"): clone.voice_clone,
+    ("POST", "/v1/voice_design"): design.voice_design,
     ("POST", "/v1/get_voice"): voices.get_voice,
     ("POST", "/v1/delete_voice"): voices.delete_voice,
 }

@@ -21,16 +21,22 @@ from kyma_proxy.upstreams.minimax.errors import (
 )
 from kyma_proxy.upstreams.minimax.multipart import Upload
 from kyma_proxy.upstreams.minimax.wire import MAX_ANSWER_BYTES, Answer, file_id_of, files_of, read_answer
-from kyma_proxy.voices.provider import ProviderError, Recording
+from kyma_proxy.voices.provider import ProviderError, Recording, VoiceDesign
+from kyma_proxy.voices.registry import VoiceKind
 
 CLONE_PURPOSE = "voice_clone"
 SHORT_CALL_SECONDS = 30.0
 """At most this long is waited for a call that only looks something up or removes it."""
+VOICE_ID_CHARS_MAX = 256
+MAX_PREVIEW_BYTES = 32 * 1024 * 1024
+"""An answer with a designed voice says its preview, in hexadecimal; nobody asked for it."""
+_VOICE_TYPES: Final[Mapping[str, str]] = {"clone": "voice_cloning", "design": "voice_generation"}
 MAX_LISTING_BYTES = 4 * 1024 * 1024
 """Some 20,000 files, read in a hundredth of a second or two."""
 _FAILPOINTS: Final[Mapping[str, tuple[Failpoint, Failpoint]]] = {
     "/v1/files/upload": (Failpoint.UPLOAD_CALL, Failpoint.UPLOAD_ANSWERED),
     "/v1/voice_clone": (Failpoint.CLONE_CALL, Failpoint.CLONE_ANSWERED),
+    "/v1/voice_design": (Failpoint.DESIGN_CALL, Failpoint.DESIGN_ANSWERED),
     "/v1/delete_voice": (Failpoint.DELETE_CALL, Failpoint.DELETE_ANSWERED),
 }
 """What is passed before a call is sent, and once its answer was read."""
@@ -78,10 +84,24 @@ class MiniMaxClient:
         fields = {"file_id": file_id, "voice_id": voice_id}
         await self._post("/v1/voice_clone", fields, self._clone_timeout_seconds)
 
-    async def delete_voice(self, voice_id: str, kind: str = "voice_cloning") -> None:
-        """Delete a voice of this kind; one that is not there counts as deleted."""
+    async def voice_design(self, voice_id: str, design: VoiceDesign) -> str:
+        """Make a voice from its description; returns the id that the provider gave it, which may be one of its own."""
+        fields = {"prompt": design.prompt, "preview_text": design.preview_text, "voice_id": voice_id}
+        answer = await self._call(
+            "/v1/voice_design",
+            self._calls.json_request("/v1/voice_design", fields, self._clone_timeout_seconds),
+            MAX_PREVIEW_BYTES,
+        )
+        given = answer.fields.get("voice_id")
+        if not isinstance(given, str) or not given.isprintable() or not 1 <= len(given) <= VOICE_ID_CHARS_MAX:
+            raise ProviderError("voice_design: the answer has no voice_id", outcome_known=False)
+        return given
+
+    async def delete_voice(self, voice_id: str, kind: VoiceKind) -> None:
+        """Delete a voice that was made in this way; one that is not there counts as deleted."""
+        fields = {"voice_type": _VOICE_TYPES[kind], "voice_id": voice_id}
         try:
-            await self._post("/v1/delete_voice", {"voice_type": kind, "voice_id": voice_id}, self._short_call_seconds)
+            await self._post("/v1/delete_voice", fields, self._short_call_seconds)
         except ProviderError as error:
             if not _says_voice_is_absent(error):
                 raise

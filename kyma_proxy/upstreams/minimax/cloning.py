@@ -9,8 +9,8 @@ from typing import Final
 import structlog
 
 from kyma_proxy.tasks import Tasks
-from kyma_proxy.upstreams.minimax.client import AnswerLostError, MiniMaxClient
-from kyma_proxy.upstreams.minimax.errors import VOICE_ID_TAKEN
+from kyma_proxy.upstreams.minimax.client import MiniMaxClient
+from kyma_proxy.upstreams.minimax.making import make_once
 from kyma_proxy.voices.ownership import MINTED_PREFIX
 from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload
 
@@ -37,7 +37,7 @@ class Cloning:
         filename = f"{voice_id}.{recording.extension}"
         file_id = await self._upload(recording, filename)
         try:
-            await self._make(file_id, voice_id)
+            await make_once(lambda: self._client.voice_clone(file_id, voice_id), voice_id, None)
         finally:
             self._tasks.oblige(self._delete_upload(file_id, filename), f"delete upload of {voice_id}")
 
@@ -57,24 +57,6 @@ class Cloning:
                 raise
             # The provider itself said no: there is no file, and no voice was made of it.
             raise ProviderError(error.message, code=error.code, should_retry=error.should_retry) from error
-
-    async def _make(self, file_id: int, voice_id: str) -> None:
-        """Make the voice, asking once more if the answer was lost: then an id that is taken says that it was made."""
-        try:
-            return await self._client.voice_clone(file_id, voice_id)
-        except AnswerLostError as error:
-            lost = error.message
-        _log.warning("provider_clone_asked_again", voice_id=voice_id, failure=lost)
-        try:
-            await self._client.voice_clone(file_id, voice_id)
-        except ProviderError as error:
-            if error.code != VOICE_ID_TAKEN:
-                _log.warning("provider_clone_still_unknown", voice_id=voice_id, failure=error.message)
-                message = f"{lost}; asked again: {error.message}"
-                raise ProviderError(message, code=error.code, outcome_known=False) from error
-            _log.info("provider_clone_made_before", voice_id=voice_id)
-        else:
-            _log.info("provider_clone_made_now", voice_id=voice_id)
 
     async def _delete_upload(self, file_id: int, filename: str) -> None:
         """Delete an upload in a few attempts, of which a second one does no harm; what is left over is logged."""

@@ -39,7 +39,7 @@ class Speech:
         Raises GatewayError for a request that cannot be honoured and for every failure of the provider before its
         first audio, ClientLeftError when the client left before: the call is then ended.
         """
-        wanted = read_speech_request(document, self._models, self._input_chars_max)
+        wanted = read_speech_request(document, self._models, self._input_chars_max).with_names(flow.voice_names)
         outcome = SpeechOutcome(flow, self._calls, PROVIDER_PATH)
         headers = CIMultiDict({"Content-Type": wanted.format.content_type})
         try:

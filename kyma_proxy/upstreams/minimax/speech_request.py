@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kyma_proxy.errors import ErrorCode, GatewayError
@@ -52,6 +52,13 @@ class SpeechRequest:
     format: AudioFormat
     speed: float | None
     stream: bool
+
+    def with_names(self, names: Mapping[str, str]) -> SpeechRequest:
+        """The same with voices under the ids that they have at the provider."""
+        if not names:
+            return self
+        mix = tuple(WeightedVoice(names.get(it.voice_id, it.voice_id), it.weight) for it in self.mix)
+        return replace(self, voice_id=names.get(self.voice_id, self.voice_id), mix=mix)
 
     def answer_bytes_max(self) -> int:
         """The longest that an answer with all of this speech can be; audio takes two bytes there for each of its own.

@@ -13,9 +13,11 @@ from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
 from kyma_proxy.upstreams.minimax.client import MiniMaxClient
 from kyma_proxy.upstreams.minimax.cloning import Cloning
+from kyma_proxy.upstreams.minimax.making import make_once
 from kyma_proxy.upstreams.minimax.speech import SPEECH_PATH, Speech
 from kyma_proxy.upstreams.transport import Transport
-from kyma_proxy.voices.provider import Recording, StoredUpload
+from kyma_proxy.voices.provider import Recording, StoredUpload, VoiceDesign
+from kyma_proxy.voices.registry import VoiceKind
 
 
 class MiniMaxUpstream(Upstream):
@@ -59,9 +61,17 @@ class MiniMaxUpstream(Upstream):
         """Make the voice from the recording; see `Cloning.clone`. Raises ProviderError."""
         await self._cloning.clone(voice_id, recording)
 
-    async def delete_voice(self, voice_id: str) -> None:
-        """Delete a cloned voice; deleting one that is not there is success. Raises ProviderError."""
-        await self._client.delete_voice(voice_id)
+    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+        """Make the voice from its description; the id that it has here. Raises ProviderError.
+
+        An answer that was lost is asked for once more under the same id; where the provider insists on its own ids,
+        the first voice is then left over there, under an id that nobody was ever told.
+        """
+        return await make_once(lambda: self._client.voice_design(voice_id, design), voice_id, voice_id)
+
+    async def delete_voice(self, voice_id: str, kind: VoiceKind) -> None:
+        """Delete a voice by its id here; deleting one that is not there is success. Raises ProviderError."""
+        await self._client.delete_voice(voice_id, kind)
 
     async def list_uploads(self) -> Sequence[StoredUpload]:
         """The recordings that `clone_voice` uploaded and that still lie there. Raises ProviderError."""

@@ -33,7 +33,7 @@ async def test_the_shipped_config_is_right_once_its_variables_are_set() -> None:
     assert explained.fields["upstream"] is None, "voice_clone answers itself"
     speech = ("explain", "POST", "/v1/audio/speech", "--config", path, "--json")
     explained = await run(*speech, environ={"MINIMAX_API_KEY": "sk-x"})
-    assert explained.fields["plugins"] == ["api_key_auth", "voice_ownership"]
+    assert explained.fields["plugins"] == ["api_key_auth", "voice_ownership", "speech_metering"]
     assert explained.fields["body"] == "read by voice_ownership, at most 1048576 bytes"
     assert (explained.fields["route"], explained.fields["upstream"]) == ("/v1/audio/**", "origin")
     assert explained.fields["upstream of minimax-*"] == "minimax"
@@ -72,8 +72,8 @@ async def test_explain_tells_what_is_refused() -> None:
 async def test_a_route_that_waits_for_a_model_nobody_reads_is_warned_of(tmp_path: Path) -> None:
     shipped = Path(__file__).parent.parent.parent.parent / "config" / "gateway.yaml"
     path = tmp_path / "gateway.yaml"
-    lines = [line for line in shipped.read_text().splitlines() if "voice_ownership" not in line]
-    path.write_text("\n".join(lines))
+    before, _, behind = shipped.read_text().partition("  - use: voice_ownership")
+    path.write_text(before + behind[behind.index("routes:") :])
     checked = await run("check", "--config", str(path), environ={"MINIMAX_API_KEY": "sk-x"})
     assert checked.code == 0
     assert "warning: no plugin reads the model" in checked.err

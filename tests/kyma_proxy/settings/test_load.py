@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import Field, SecretStr
 
 from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.money import UsdPrice
-from kyma_proxy.plugin import WHEREVER_NEEDED, Plugin, PluginConfig, Proceed, VoiceProviderName
+from kyma_proxy.plugin import WHEREVER_NEEDED, ConfigProblem, Plugin, PluginConfig, Proceed, VoiceProviderName
 from kyma_proxy.settings.load import load_database_settings, load_settings
 from kyma_proxy.settings.models import ForwardUpstreamSettings, HostPort, MiniMaxUpstreamSettings, Settings
 from kyma_proxy.settings.problems import ConfigError
@@ -80,8 +81,31 @@ class OwnershipPlugin(KeyPlugin):
     name = "voice_ownership"
 
 
+class PricedConfig(PluginConfig):
+    prices_usd_per_1k_chars: dict[str, UsdPrice] = Field(default_factory=dict)
+
+    def problems(self, skus: frozenset[str]) -> Iterable[ConfigProblem]:
+        for sku in sorted(skus - self.prices_usd_per_1k_chars.keys()):
+            yield ConfigProblem(("prices_usd_per_1k_chars",), f"{sku} has no price")
+        for sku in self.prices_usd_per_1k_chars.keys() - skus:
+            yield ConfigProblem(("prices_usd_per_1k_chars", sku), "nobody serves it", unknown=sku, known=skus)
+
+
+class MeteringPlugin(Plugin[PricedConfig]):
+    name = "speech_metering"
+    config_model = PricedConfig
+    endpoints = WHEREVER_NEEDED
+
+    async def handle(self, flow: Flow, proceed: Proceed) -> Reply:
+        return await proceed(flow)
+
+
+class DesignPlugin(ClonePlugin):
+    name = "voice_design"
+
+
 PLUGINS: dict[str, type[Plugin]] = {  # type: ignore[type-arg]
-    plugin.name: plugin for plugin in (KeyPlugin, ClonePlugin, OwnershipPlugin)
+    plugin.name: plugin for plugin in (KeyPlugin, ClonePlugin, DesignPlugin, OwnershipPlugin, MeteringPlugin)
 }
 ENVIRON = {"MINIMAX_API_KEY": "sk-api-secret"}
 
@@ -116,7 +140,8 @@ def test_the_contracts_file_loads_unchanged_once_its_variable_is_set(tmp_path: P
     assert minimax.api_key.get_secret_value() == "sk-api-secret"
     assert minimax.models == {"minimax-speech-hd": "speech-02-hd", "minimax-speech-turbo": "speech-02-turbo"}
     assert origin.authorization == "pass"
-    assert [entry.use for entry in settings.plugins] == ["api_key_auth", "voice_clone", "voice_ownership"]
+    uses = [entry.use for entry in settings.plugins]
+    assert [use for use in uses if use in CONTRACT] == ["api_key_auth", "voice_clone", "voice_ownership"]
     clone = settings.plugins[1].config
     assert isinstance(clone, CloneConfig)
     assert clone.price_usd == 2_100_000
@@ -125,7 +150,35 @@ def test_the_contracts_file_loads_unchanged_once_its_variable_is_set(tmp_path: P
 
 
 def test_the_shipped_file_says_the_same_as_the_contract(tmp_path: Path) -> None:
-    assert load(tmp_path, SHIPPED_TEXT).model_dump() == load(tmp_path, CONTRACT).model_dump()
+    """Beside the plugins that came to exist."""
+    shipped, contract = load(tmp_path, SHIPPED_TEXT).model_dump(), load(tmp_path, CONTRACT).model_dump()
+    shipped["plugins"] = tuple(entry for entry in shipped["plugins"] if entry["use"] in CONTRACT)
+    contract["plugins"] = tuple(contract["plugins"])
+    assert shipped == contract
+
+
+PRICED = """\
+version: 1
+upstreams:
+  m: {adapter: minimax, base_url: "http://h", api_key: k, models: {hd: a, turbo: b}}
+plugins:
+  - use: speech_metering
+    config: {prices_usd_per_1k_chars: {hd: "1", tubro: "1"}}
+routes: []
+"""
+
+
+def test_a_plugin_is_asked_whether_it_fits_the_models_that_are_served(tmp_path: Path) -> None:
+    assert problems(tmp_path, PRICED) == [
+        "6:39: turbo has no price",
+        '6:48: nobody serves it: unknown model "tubro"; did you mean "turbo"?',
+    ]
+    load(tmp_path, PRICED.replace("tubro", "turbo"))
+
+
+def test_a_plugin_is_not_asked_about_a_file_that_is_wrong_anyway(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, PRICED.replace("adapter: minimax", "adapter: maximin"))
+    assert "unknown adapter" in problem
 
 
 def test_without_its_variable_the_one_problem_names_it(tmp_path: Path) -> None:

@@ -47,5 +47,5 @@ async def test_failpoints_reach_the_calls_that_make_voices() -> None:
     upstream = build_upstream("one", MiniMaxUpstreamSettings.model_validate(values), Tasks(), failpoints=Rig())
     assert isinstance(upstream, VoiceProvider)
     with pytest.raises(ProviderError):
-        await upstream.delete_voice("kyma_0123456789abcdef")  # it was not started
+        await upstream.delete_voice("kyma_0123456789abcdef", "clone")  # it was not started
     assert passed == [Failpoint.DELETE_CALL]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceProvider
+from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceDesign, VoiceProvider
 
 
 class _Provider:
@@ -13,7 +13,10 @@ class _Provider:
     async def clone_voice(self, voice_id: str, recording: Recording) -> None:
         return None
 
-    async def delete_voice(self, voice_id: str) -> None:
+    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+        return voice_id
+
+    async def delete_voice(self, voice_id: str, kind: str) -> None:
         return None
 
     async def list_uploads(self) -> Sequence[StoredUpload]:

@@ -37,7 +37,7 @@ class _Provider:
     async def clone_voice(self, voice_id: str, recording: Recording) -> None:
         self.cloned.append((voice_id, bytes(recording.data), recording.extension))
 
-    async def delete_voice(self, voice_id: str) -> None:
+    async def delete_voice(self, voice_id: str, kind: str) -> None:
         return None
 
 

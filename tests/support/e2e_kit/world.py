@@ -19,6 +19,7 @@ from kyma_proxy.simulators.origin import OriginSimulator
 from kyma_proxy.voices.registry import Voice, list_voices
 
 CLONE_PATH = "/v1/audio/voice-clone"
+DESIGN_PATH = "/v1/audio/voice-design"
 SPEECH_PATH = "/v1/audio/speech"
 
 CONFIG = """
@@ -37,6 +38,8 @@ plugins:
   - use: api_key_auth
   - use: voice_clone
     config: {{upstream: minimax, price_usd: "2.10", {clone}}}
+  - use: voice_design
+    config: {{upstream: minimax, price_usd: "4.20"}}
   - use: voice_ownership
     config: {{{ownership}}}
 {plugins}
@@ -126,6 +129,12 @@ class World:
             form.add_field(name, value)
         authorized = {"Authorization": f"Bearer {self.api_key}", **(headers or {})}
         return await self.request("POST", CLONE_PATH, data=form, headers=authorized)
+
+    async def design(self, *, headers: dict[str, str] | None = None, **fields: Any) -> Answer:
+        """Design a voice."""
+        sent = {"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json", **(headers or {})}
+        asked = {"description": "A calm old lighthouse keeper, slow and gravelly."} | fields
+        return await self.request("POST", DESIGN_PATH, data=json.dumps(asked), headers=sent)
 
     async def account(self) -> Account:
         """The account as the books have it."""

@@ -24,6 +24,15 @@ PROVIDER_IDS = """
 ALTER TABLE voices ADD COLUMN provider_voice_id text CHECK (char_length(provider_voice_id) BETWEEN 1 AND 256);
 CREATE UNIQUE INDEX voices_by_provider_id ON voices (provider_voice_id) WHERE provider_voice_id IS NOT NULL;
 
+CREATE OR REPLACE FUNCTION announce_voice() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('kyma_voices', CASE TG_OP WHEN 'DELETE' THEN OLD.voice_id ELSE NEW.voice_id END);
+    IF TG_OP <> 'INSERT' AND OLD.provider_voice_id IS NOT NULL THEN
+        PERFORM pg_notify('kyma_voices', OLD.provider_voice_id);
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE OR REPLACE FUNCTION guard_voice() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (OLD.voice_id, OLD.account_id) IS DISTINCT FROM (NEW.voice_id, NEW.account_id)

@@ -62,7 +62,7 @@ async def test_a_clone_names_file_and_voice_and_keeps_every_digit(client_of: Any
 
 async def test_deletions_say_what_kind_of_thing_they_delete(client_of: Any, provider: Any) -> None:
     client = await client_of(provider.base_url)
-    await client.delete_voice("kyma_0")
+    await client.delete_voice("kyma_0", "clone")
     await client.delete_file(318207745120993412)
     assert provider.json_of("/v1/delete_voice") == [{"voice_type": "voice_cloning", "voice_id": "kyma_0"}]
     assert provider.json_of("/v1/files/delete") == [{"file_id": 318207745120993412, "purpose": "voice_clone"}]
@@ -207,7 +207,7 @@ async def test_a_clone_may_take_longer_than_other_calls(client_of: Any, provider
     provider.answers = {"/v1/voice_clone": slow, "/v1/delete_voice": slow}
     client = await client_of(provider.base_url, clone_timeout_seconds=5)
     await client.voice_clone(1, "kyma_0")
-    assert (await failure(client.delete_voice("kyma_0"))).outcome_known is False
+    assert (await failure(client.delete_voice("kyma_0", "clone"))).outcome_known is False
 
 
 async def test_an_upload_without_a_file_id_is_a_failure(client_of: Any, provider: Any) -> None:
@@ -237,9 +237,9 @@ async def test_deleting_a_voice_that_is_not_there(
     }
     client = await client_of(provider.base_url)
     if absent:
-        await client.delete_voice("kyma_0")
+        await client.delete_voice("kyma_0", "clone")
     else:
-        assert (await failure(client.delete_voice("kyma_0"))).code == code
+        assert (await failure(client.delete_voice("kyma_0", "clone"))).code == code
 
 
 @pytest.mark.parametrize(("code", "pages"), [(1004, True), (1008, True), (2049, True), (2037, False), (1002, False)])
@@ -309,7 +309,7 @@ async def test_a_listing_may_be_longer_than_other_answers_but_has_a_limit(client
 CALLS = {
     "UPLOAD": lambda client: client.upload_file(RECORDING, "kyma_0.mp3"),
     "CLONE": lambda client: client.voice_clone(1, "kyma_0"),
-    "DELETE": lambda client: client.delete_voice("kyma_0"),
+    "DELETE": lambda client: client.delete_voice("kyma_0", "clone"),
 }
 
 

@@ -183,10 +183,10 @@ async def test_deleting_the_upload_is_tried_a_few_times_where_that_may_help(
 @pytest.mark.parametrize(
     ("fault", "how_it_ended"),
     [
-        (Fault(path=CLONE, reset=True, moment="after"), "provider_clone_made_before"),
-        (Fault(path=CLONE, stall_seconds=30, moment="after"), "provider_clone_made_before"),
-        (Fault(path=CLONE, reset=True), "provider_clone_made_now"),
-        (Fault(path=CLONE, stall_seconds=30), "provider_clone_made_now"),
+        (Fault(path=CLONE, reset=True, moment="after"), "provider_voice_made_before"),
+        (Fault(path=CLONE, stall_seconds=30, moment="after"), "provider_voice_made_before"),
+        (Fault(path=CLONE, reset=True), "provider_voice_made_now"),
+        (Fault(path=CLONE, stall_seconds=30), "provider_voice_made_now"),
     ],
 )
 async def test_a_lost_answer_is_asked_for_once_more(
@@ -202,7 +202,7 @@ async def test_a_lost_answer_is_asked_for_once_more(
     first, second = (call.json for call in simulator.calls if call.path == CLONE)
     assert first == second
     assert not simulator.files
-    (asked,) = [log for log in logs if log["event"] == "provider_clone_asked_again"]
+    (asked,) = [log for log in logs if log["event"] == "provider_voice_asked_again"]
     assert (asked["log_level"], asked["voice_id"]) == ("warning", VOICE)
     assert [log["voice_id"] for log in logs if log["event"] == how_it_ended] == [VOICE]
 
@@ -226,7 +226,7 @@ async def test_two_answers_that_do_not_come_leave_the_outcome_open(at: Any, simu
     assert verdict(error) == (None, False, False)
     assert await tasks.drain(5)
     assert called(simulator) == [UPLOAD, CLONE, CLONE, DELETE_FILE]
-    assert [log["voice_id"] for log in logs if log["event"] == "provider_clone_still_unknown"] == [VOICE]
+    assert [log["voice_id"] for log in logs if log["event"] == "provider_voice_still_unknown"] == [VOICE]
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1004, 2013, 2037, 20132])
@@ -301,7 +301,7 @@ async def test_the_upload_is_kept_until_the_second_ask_has_ended(at: Any, simula
     assert kept == [1, 1, 1, 1]
     assert await tasks.drain(5)
     assert not simulator.files
-    assert "provider_clone_asked_again" in {log["event"] for log in logs}
+    assert "provider_voice_asked_again" in {log["event"] for log in logs}
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,9 @@ async def test_what_a_lost_answer_left_is_listed_and_deleted(make: Any, provider
 
 async def test_deleting_a_voice(make: Any, provider: Any) -> None:
     upstream, _ = await make(provider.base_url)
-    await upstream.delete_voice(VOICE)
+    await upstream.delete_voice(VOICE, "clone")
     provider.answers["/v1/delete_voice"] = {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}
-    assert (await failure(upstream.delete_voice(VOICE))).code == 1004
+    assert (await failure(upstream.delete_voice(VOICE, "clone"))).code == 1004
     assert provider.json_of("/v1/delete_voice")[0] == {"voice_type": "voice_cloning", "voice_id": VOICE}
 
 

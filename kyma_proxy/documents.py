@@ -7,11 +7,11 @@ import math
 import re
 from typing import Any, NoReturn
 
-from kyma_proxy.api import ErrorCode, GatewayError
+from kyma_proxy.errors import ErrorCode, GatewayError
 
 DEPTH_MAX = 64
 """Arrays and objects inside each other, the outermost included."""
-VALUES_MAX = 25_000
+DOCUMENT_VALUES_MAX = 25_000
 """More than any request has, few enough to be read without holding up others."""
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -57,11 +57,11 @@ def parse_document(content: bytes) -> dict[str, Any]:
 
 
 def require_few_values(text: str) -> None:
-    """Raises GatewayError INVALID_REQUEST for JSON text that may hold over `VALUES_MAX` values, before it is read.
+    """Raises GatewayError INVALID_REQUEST for JSON text that may hold over `DOCUMENT_VALUES_MAX` values, unread.
 
     What stands in quotes does not count: commas are common in what is to be spoken.
     """
-    if _marks(text) > VALUES_MAX and _marks(_STRING.sub("", text)) > VALUES_MAX:
+    if _marks(text) > DOCUMENT_VALUES_MAX and _marks(_STRING.sub("", text)) > DOCUMENT_VALUES_MAX:
         raise _refusal("The body has too many values.")
 
 

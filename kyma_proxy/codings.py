@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Sequence
 
-from kyma_proxy.api import ErrorCode, GatewayError
+from kyma_proxy.errors import ErrorCode, GatewayError
 
 _GZIP_WINDOW_BITS = 31  # 15 bits and a gzip header, of which exactly one is read
 _CHARSET = re.compile(r'charset[^=;]*=\s*"?\s*([^";,\s]*)', re.IGNORECASE)

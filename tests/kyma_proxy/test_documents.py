@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kyma_proxy.api import ErrorCode, GatewayError
-from kyma_voice_ownership.document import DEPTH_MAX, VALUES_MAX, parse_document
+from kyma_proxy.documents import DEPTH_MAX, DOCUMENT_VALUES_MAX, parse_document
+from kyma_proxy.errors import ErrorCode, GatewayError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
@@ -83,7 +83,7 @@ def nested(depth: int) -> bytes:
         "\u00a0{}".encode(),
         nested(DEPTH_MAX + 1),
         nested(100_000),
-        b'{"a":[' + b"1," * VALUES_MAX + b"1]}",
+        b'{"a":[' + b"1," * DOCUMENT_VALUES_MAX + b"1]}",
     ],
 )
 def test_what_two_readers_could_read_differently_is_refused(content: bytes) -> None:
@@ -98,8 +98,8 @@ def test_what_two_readers_could_read_differently_is_refused(content: bytes) -> N
         (b"{}", {}),
         (b' \r\n\t{"a" : 1.5e3 } \n', {"a": 1500.0}),
         (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
-        (b'{"a":"' + b"[,{" * VALUES_MAX + b'"}', {"a": "[,{" * VALUES_MAX}),
-        (b'{"a":"\\"' + b"," * 2 * VALUES_MAX + b'"}', {"a": '"' + "," * 2 * VALUES_MAX}),
+        (b'{"a":"' + b"[,{" * DOCUMENT_VALUES_MAX + b'"}', {"a": "[,{" * DOCUMENT_VALUES_MAX}),
+        (b'{"a":"\\"' + b"," * 2 * DOCUMENT_VALUES_MAX + b'"}', {"a": '"' + "," * 2 * DOCUMENT_VALUES_MAX}),
         (b'{"a":' + b"9" * 308 + b"}", {"a": int("9" * 308)}),
         (b'{"a":{"x":1},"b":{"x":1}}', {"a": {"x": 1}, "b": {"x": 1}}),
     ],

@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
-from kyma_proxy.api import ErrorCode, GatewayError
-from kyma_voice_ownership.encoding import is_gzip, require_utf_8, unpack
+from kyma_proxy.codings import is_gzip, require_utf_8, unpack
+from kyma_proxy.errors import ErrorCode, GatewayError
 
 CONTENT = b'{"voice": "x"}'
 
