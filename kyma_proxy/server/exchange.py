@@ -10,7 +10,7 @@ import structlog
 from aiohttp.web import BaseRequest, StreamResponse
 
 from kyma_proxy.clock import monotonic_seconds
-from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
+from kyma_proxy.errors import BrokenFramingError, ErrorCode, GatewayError, OutcomeUnknownError
 from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.flow import ClientLeftError, Delivery, Flow, Reply
 from kyma_proxy.observe.endings import (
@@ -160,7 +160,7 @@ class _Exchange:
         except StreamBrokeOffError as error:
             cause = error.__cause__ or error
             _log.warning("reply_broke_off", request_id=self._record.request_id, cause=repr(cause))
-            self._break_off(upstream_ending(cause, self._facts(), within_answer=True))
+            self._break_off(self._broken_by(cause))
         except asyncio.CancelledError:
             reset(self._request.transport)
             raise
@@ -185,6 +185,16 @@ class _Exchange:
 
     def _facts(self) -> Mapping[str, Any]:
         return {} if self._flow is None else self._flow.facts
+
+    def _broken_by(self, cause: BaseException) -> Ending:
+        """Why an answer broke off: its upstream failed, or the client did with the rest of its body."""
+        if isinstance(cause, ClientLeftError):
+            return self._client_left()
+        if isinstance(cause, BrokenFramingError) or (
+            isinstance(cause, GatewayError) and cause.code is ErrorCode.REQUEST_TIMEOUT
+        ):
+            return ending_of(cause, self._facts())
+        return upstream_ending(cause, self._facts(), within_answer=True)
 
     def _client_left(self) -> Ending:
         """The client left, and when; unless it was sent away."""

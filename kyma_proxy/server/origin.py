@@ -61,9 +61,12 @@ def _last_stranger(hops: list[str], address: str, networks: tuple[IPv4Network | 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return None
+    # A listener on IPv6 tells of IPv4 peers so.
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return mapped or parsed
 
 
 def _is_in(address: IPv4Address | IPv6Address | None, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:

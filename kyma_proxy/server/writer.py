@@ -120,10 +120,8 @@ class ReplyWriter:
             raise ClientLeftError("the client hung up while its answer was written") from error
 
     def _look_for_client(self, presence: asyncio.Timeout) -> None:
-        """Ask about the client now and then while it still has to send: a connection that is not read tells nothing."""
+        """Ask about the client now and then: a connection that is not read, since too much was sent, tells nothing."""
         self._look = None
-        if self._request.content.is_eof():
-            return
         if client_connected(self._request):
             loop = asyncio.get_running_loop()
             self._look = loop.call_later(_LOOK_SECONDS, self._look_for_client, presence)

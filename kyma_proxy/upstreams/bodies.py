@@ -126,7 +126,8 @@ class ReplyBody:
             if not self._cut_short():
                 raise StopAsyncIteration
             failure = TransportError(FailureKind.BROKEN, "the connection was cut within the answer")
-        raise failure
+        # The client's own body may have failed first, and the connection been cut for it.
+        raise self._exchange.source_failure() or failure
 
     def whole(self) -> bytes | None:
         """The whole body if it has arrived already and its length was announced; None if it must be streamed."""

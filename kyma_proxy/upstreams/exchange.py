@@ -10,16 +10,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 from weakref import WeakSet
 
-from aiohttp import ClientPayloadError, ClientRequest, ClientResponse, StreamReader
+from aiohttp import ClientRequest, ClientResponse
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.helpers import _EXC_SENTINEL
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import RawResponseMessage
 from aiohttp.payload import Payload
 from multidict import CIMultiDict
 
+from kyma_proxy.upstreams.answers import AnswerReader
 from kyma_proxy.upstreams.bodies import OutgoingBody
 from kyma_proxy.upstreams.errors import Limit
 
@@ -60,6 +58,8 @@ class Exchange:
         self.request = request
         self._known = known
         self._reused = False
+        self._reader: AnswerReader | None = None
+        self._presuming: asyncio.TimerHandle | None = None
         self._clock = asyncio.timeout(None)
         self._waiting = False
         self._transport: asyncio.BaseTransport | None = None
@@ -74,12 +74,18 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._waiting = False
+        if self._presuming is not None:
+            # Behind the head of an answer nobody is told any more to go on.
+            self._presuming.cancel()
         if kind is not None:
             self.abort()
         await self._clock.__aexit__(kind, error, trace)
 
     def connected(self, protocol: ResponseHandler) -> None:
         """The connection is there and the head is about to go out."""
+        if isinstance(protocol, AnswerReader):
+            self._reader = protocol
+            protocol.expect_answer()
         self._reused = protocol in self._known
         self._transport = protocol.transport
         self._closed = protocol.closed
@@ -87,6 +93,11 @@ class Exchange:
             self._known.add(protocol)
             if self._closed is not None:
                 self._closed.add_done_callback(_retrieve)
+
+    def presume_continue(self, expected: asyncio.Future[bool]) -> None:
+        """Go on after a while as if `100 Continue` had come, unless the answer comes first."""
+        loop = asyncio.get_running_loop()
+        self._presuming = loop.call_later(EXPECT_SECONDS, _presume, expected)
 
     def request_finished(self) -> None:
         """The request is out: the time for the answer's head begins."""
@@ -133,9 +144,13 @@ class Exchange:
         return failure if isinstance(failure, Exception) else None
 
     def may_repeat(self) -> bool:
-        """Whether this attempt, lost on a kept-alive connection that had gone stale, may be made once more."""
+        """Whether this attempt, lost on a kept-alive connection that had gone stale, may be made once more.
+
+        A connection on which anything came back was not stale.
+        """
         request = self.request
-        return request.repeatable and self._reused and request.body is None and request.method in _IDEMPOTENT
+        stale = self._reused and (self._reader is None or not self._reader.heard)
+        return request.repeatable and stale and request.body is None and request.method in _IDEMPOTENT
 
 
 def _retrieve(closed: asyncio.Future[None]) -> None:
@@ -158,25 +173,6 @@ class _ExactTarget:
 
     def __str__(self) -> str:
         return "the upstream"  # stands in aiohttp's error texts, where a query has no place
-
-
-class AnswerReader(ResponseHandler):
-    """aiohttp's reader of answers, but only `100 Continue` counts as one: it would send a body on any interim answer.
-
-    The others are dropped: nobody behind the gateway asked for them.
-    """
-
-    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Take an answer whose head is complete."""
-        if not 101 < data[0].code < 200:
-            super().feed_data(data, size)
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException = _EXC_SENTINEL) -> None:
-        """Fail whoever waits for an answer; a body with broken framing fails too, which aiohttp forgets."""
-        super().set_exception(exc, exc_cause)
-        body = self._payload
-        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
-            body.set_exception(ClientPayloadError("the framing of the body is broken"))
 
 
 class ExactRequest(ClientRequest):
@@ -203,7 +199,7 @@ class ExactRequest(ClientRequest):
         self.exchange.connected(conn.protocol)
         self.url = _ExactTarget(self.exchange.request.target)  # type: ignore[assignment]
         if (expected := self._continue) is not None:
-            self.loop.call_later(EXPECT_SECONDS, _presume, expected)
+            self.exchange.presume_continue(expected)
         response = await super().send(conn)
         if self._body is None:
             self.exchange.request_finished()

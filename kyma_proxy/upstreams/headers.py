@@ -76,7 +76,7 @@ def _named_by_connection(raw_headers: RawHeaders) -> frozenset[bytes]:
     )
 
 
-def unreadable(raw_headers: RawHeaders) -> str | None:
+def unreadable(phrase: str | None, raw_headers: RawHeaders) -> str | None:
     """Why an answer with this head must not go on, in words for the log; None if it may.
 
     A coding of the way other than `chunked` ends at this hop, which does not decode it: what came on would be noise.
@@ -85,6 +85,8 @@ def unreadable(raw_headers: RawHeaders) -> str | None:
     codings = [value for name, value in raw_headers if name.lower() == b"transfer-encoding"]
     if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
         return "the answer has a Transfer-Encoding other than chunked"
+    if phrase is not None and _CONTROL_CHARACTER.search(phrase.encode("utf-8", "surrogateescape")):
+        return "the answer's status line contains a control character"
     if any(_CONTROL_CHARACTER.search(value) for _, value in raw_headers):
         return "the answer's head contains a control character"
     return None

@@ -24,9 +24,10 @@ from yarl import URL
 
 from kyma_proxy.heads import names_websocket
 from kyma_proxy.settings.models import UpstreamTimeouts
+from kyma_proxy.upstreams.answers import AnswerReader
 from kyma_proxy.upstreams.bodies import ReplyBody
 from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
-from kyma_proxy.upstreams.exchange import AnswerReader, ExactRequest, Exchange, OutgoingRequest
+from kyma_proxy.upstreams.exchange import ExactRequest, Exchange, OutgoingRequest
 from kyma_proxy.upstreams.headers import install_head_serializer, unreadable
 from kyma_proxy.upstreams.tunnel import UpstreamTunnel
 
@@ -137,7 +138,7 @@ class Transport:
                 response = await self._session.request(request.method, url, data=exchange, allow_redirects=False)
         except (ClientError, OSError) as error:
             return exchange.source_failure() or _failure(error, exchange.limit)
-        problem = unreadable(response.raw_headers)
+        problem = unreadable(response.reason, response.raw_headers)
         if response.status == 101 and not (request.websocket_idle_seconds and names_websocket(response.headers)):
             problem = "the upstream changed to a protocol that nobody asked for"
         if problem is not None:

@@ -157,7 +157,7 @@ async def test_an_upload_that_fails_during_the_answer_breaks_the_answer_off(
     stream = aiter(reply.body)
     assert await anext(stream) == b"start"
     leave.set()
-    with pytest.raises(GatewayError):
+    with pytest.raises(ClientLeftError):
         await anext(stream)
     await reply.body.aclose()
 

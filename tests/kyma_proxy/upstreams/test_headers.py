@@ -91,7 +91,7 @@ CHUNKED = (b"transfer-encoding", b"Chunked")
 def test_a_head_that_would_change_its_meaning_is_unreadable(
     raw: tuple[tuple[bytes, bytes], ...], readable: bool
 ) -> None:
-    assert (unreadable(raw) is None) is readable
+    assert (unreadable(None, raw) is None) is readable
 
 
 def test_each_new_trace_has_its_own_id() -> None:
@@ -118,3 +118,11 @@ def test_a_head_that_leaves_http_keeps_the_words_for_it_and_no_others() -> None:
     kept = [("Connection", "upGrade"), ("upgrade", "WebSocket"), ("Sec-WebSocket-Key", "x")]
     assert list(end_to_end(raw, upgrade=True).items()) == kept
     assert list(end_to_end(raw).items()) == kept[2:]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "readable"),
+    [(None, True), ("OK", True), ("caf\udce9", True), ("a\tb", True), ("O\x01K", False), ("\x7f", False)],
+)
+def test_a_status_line_with_control_characters_is_unreadable(phrase: str | None, readable: bool) -> None:
+    assert (unreadable(phrase, ()) is None) is readable
