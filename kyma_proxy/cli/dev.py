@@ -138,6 +138,12 @@ Clone once however often it is asked for. Paste this twice: the same voice, char
   curl -sS {base}/v1/audio/voice-clone -H "Authorization: Bearer {account.api_key}" \\
     -H "Idempotency-Key: demo-1" -F file=@{shlex.quote(str(sample))} -F name=once
 
+Design a voice from a description ($4.20):
+
+  curl -sS {base}/v1/audio/voice-design -H "Authorization: Bearer {account.api_key}" \\
+    -H "Content-Type: application/json" \\
+    -d '{{"description": "A calm lighthouse keeper, slow and gravelly.", "age_group": "elderly", "name": "keeper"}}'
+
 {_speech_lines(base, options, demo)}
 
 List the voices of the origin, where everything else is forwarded to:
@@ -160,8 +166,9 @@ Ctrl-C stops everything.
 
 
 def _speech_lines(base: str, options: DevOptions, demo: Demo) -> str:
-    whole, streamed = (shlex.quote(str(options.data_dir / name)) for name in ("speech.mp3", "streamed.mp3"))
-    return f"""Speak with a ready-made voice of this account, or with the one just cloned: put its id in the place of
+    names = ("speech.mp3", "streamed.mp3", "priced.mp3")
+    whole, streamed, priced = (shlex.quote(str(options.data_dir / name)) for name in names)
+    return f"""Speak with a ready-made voice of this account, or with one made just now: put its id in the place of
 {demo.voice_id}. The simulated provider speaks a tone as long as the text, in a file that plays:
 
   {_speak(base, demo.account, demo.voice_id, "Hello from Kyma.")} \\
@@ -172,10 +179,10 @@ Speak streaming, and see when the first byte came and when the last:
   {_speak(base, demo.account, demo.voice_id, "Every word leaves as soon as it is spoken. " * 2, stream=True)} \\
     -N -o {streamed} -w 'first byte after %{{time_starttransfer}} s, last after %{{time_total}} s\\n'
 
-Speech costs money: see what it cost and what is left, in the headers of an answer:
+Speech is paid for by its characters. See what this one cost and what is left, in the headers of a stream:
 
-  {_speak(base, demo.account, demo.voice_id, "What does this cost?")} \\
-    -o {whole} -D - | grep -i x-kyma
+  {_speak(base, demo.account, demo.voice_id, "What does this cost?", stream=True)} \\
+    -o {priced} -D - | grep -i x-kyma
 
 Speak with it as somebody else, who is refused (403):
 

@@ -43,7 +43,8 @@ async def test_the_shipped_config_is_right_once_its_variables_are_set() -> None:
     routed = await run("routes", "--config", path, "--json", environ={"MINIMAX_API_KEY": "sk-x"})
     assert [(row["path"], row["plugins"], row["models"], row["upstream"]) for row in routed.fields["routes"]] == [
         ("/v1/audio/voice-clone", ["api_key_auth", "voice_clone"], None, None),
-        ("/v1/audio/speech", ["api_key_auth", "voice_ownership"], None, None),
+        ("/v1/audio/voice-design", ["api_key_auth", "voice_design"], None, None),
+        ("/v1/audio/speech", ["api_key_auth", "voice_ownership", "speech_metering"], None, None),
         ("/v1/audio/speech", [], ["minimax-*"], "minimax"),
         ("/v1/audio/**", [], None, "origin"),
     ]
@@ -72,7 +73,7 @@ async def test_explain_tells_what_is_refused() -> None:
 async def test_a_route_that_waits_for_a_model_nobody_reads_is_warned_of(tmp_path: Path) -> None:
     shipped = Path(__file__).parent.parent.parent.parent / "config" / "gateway.yaml"
     path = tmp_path / "gateway.yaml"
-    before, _, behind = shipped.read_text().partition("  - use: voice_ownership")
+    before, _, behind = shipped.read_text().partition("  - use: voice_ownership ")
     path.write_text(before + behind[behind.index("routes:") :])
     checked = await run("check", "--config", str(path), environ={"MINIMAX_API_KEY": "sk-x"})
     assert checked.code == 0

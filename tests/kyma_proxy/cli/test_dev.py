@@ -96,7 +96,14 @@ def check_money_and_voice(outputs: list[tuple[str, str]]) -> None:
     voice = json.loads(output(outputs, "name=demo").strip())
     assert re.fullmatch(r"kyma_[0-9a-f]{16}", voice["voice_id"])
     assert (voice["cost_usd"], voice["balance_usd"]) == (2.1, 22.9)
-    assert "20.8" in output(outputs, "accounts show"), "two voices"
+    designed = json.loads(output(outputs, "lighthouse").strip())
+    assert (designed["cost_usd"], designed["balance_usd"]) == (4.2, 16.6)
+    balance = re.search(r"balance_usd +([\d.]+)", output(outputs, "accounts show"))
+    assert balance is not None
+    assert 16.58 < float(balance[1]) < 16.6, "three voices and some speech"
+    priced = output(outputs, "priced.mp3")
+    assert "X-Kyma-Chars-Billed: 20" in priced
+    assert "X-Kyma-Cost-USD: 0.00168" in priced
     assert voice["voice_id"] in output(outputs, "voices list")
     assert "no problems" in output(outputs, "ledger audit")
 

@@ -171,7 +171,7 @@ routes: []
 def test_a_plugin_is_asked_whether_it_fits_the_models_that_are_served(tmp_path: Path) -> None:
     assert problems(tmp_path, PRICED) == [
         "6:39: turbo has no price",
-        '6:48: nobody serves it: unknown model "tubro"; did you mean "turbo"?',
+        '6:49: nobody serves it: unknown model "tubro"; did you mean "turbo"?',
     ]
     load(tmp_path, PRICED.replace("tubro", "turbo"))
 

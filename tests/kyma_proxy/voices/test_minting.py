@@ -4,11 +4,13 @@ import asyncio
 import json
 from typing import Any
 
+import asyncpg
 import pytest
 
 from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
 from kyma_proxy.flow import ClientLeftError, Reply
+from kyma_proxy.voices import mints as mints_module
 from kyma_proxy.voices import registry
 from kyma_proxy.voices.attempts import Repetition
 from kyma_proxy.voices.ownership import MINTED_PREFIX
@@ -331,3 +333,65 @@ async def test_a_mint_that_the_reconciler_ended_stays_ended(stage: Stage) -> Non
     assert caught.value.code is ErrorCode.OWNERSHIP_WRITE_FAILED
     await stage.require_untouched()
     assert not stage.provider.voices
+
+
+async def provider_ids(stage: Stage) -> dict[str, str | None]:
+    rows = await stage.database.fetch("SELECT voice_id, provider_voice_id FROM voices")
+    return {row["voice_id"]: row["provider_voice_id"] for row in rows}
+
+
+async def test_what_the_provider_calls_a_voice_is_on_file_before_the_mint_completes(stage: Stage) -> None:
+    seen: list[tuple[str | None, str]] = []
+    note = mints_module.complete
+
+    async def complete(connection: Any, mint: Any) -> bool:
+        row = await connection.fetchrow(
+            "SELECT provider_voice_id, status FROM voices WHERE voice_id = $1", mint.voice_id
+        )
+        seen.append((row["provider_voice_id"], row["status"]))
+        return await note(connection, mint)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(mints_module, "complete", complete)
+        reply = await stage.mint(own_id="ttv-voice-1")
+    assert reply.status == 200
+    assert seen == [("ttv-voice-1", "pending")]
+    assert list((await provider_ids(stage)).values()) == ["ttv-voice-1"]
+    await stage.require_exact_books()
+
+
+@pytest.mark.parametrize("script", [["ok", "before"], ["ok", "lost"], ["ok", "unsent"], ["ok", "ok", "before", "lost"]])
+async def test_the_providers_id_is_written_whatever_happens_to_its_note(stage: Stage, script: list[str]) -> None:
+    assert (await stage.mint(*script, own_id="ttv-voice-1")).status == 200
+    assert list((await provider_ids(stage)).values()) == ["ttv-voice-1"]
+    await stage.require_exact_books()
+
+
+@pytest.mark.parametrize("script", [["ok", "before"], ["ok", "ok"]])
+async def test_a_designed_voice_that_was_not_completed_is_deleted_by_the_providers_id(
+    stage: Stage, script: list[str]
+) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await stage.mint(*script, *["crash"], own_id="ttv-voice-1")
+    assert caught.value.code is ErrorCode.OWNERSHIP_WRITE_FAILED
+    await stage.tasks.drain(5)
+    assert stage.provider.voices == set()
+    assert "delete ttv-voice-1" in stage.provider.calls
+    await stage.require_exact_books()
+
+
+async def test_an_id_that_is_another_voices_is_neither_noted_nor_deleted(stage: Stage) -> None:
+    await stage.mint(own_id="ttv-voice-1")
+    with pytest.raises(GatewayError) as caught:
+        await stage.mint(content="another", own_id="ttv-voice-1")
+    assert caught.value.code is ErrorCode.PROVIDER_ERROR
+    await stage.tasks.drain(5)
+    assert "delete ttv-voice-1" not in stage.provider.calls
+    await stage.require_exact_books()
+
+
+async def test_what_a_provider_calls_a_voice_never_changes(stage: Stage) -> None:
+    await stage.mint(own_id="ttv-voice-1")
+    for change in ("'ttv-voice-2'", "NULL"):
+        with pytest.raises(asyncpg.PostgresError, match="keeps its ids"):
+            await stage.database.execute(f"UPDATE voices SET provider_voice_id = {change}")

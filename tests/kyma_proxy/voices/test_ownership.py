@@ -467,3 +467,33 @@ async def _asked_for_ten_seconds(view: OwnershipBook, account_id: str) -> None:
     for _ in range(200):
         await view.forbidden(account_id, ["alloy"], serve_known=True)
         await asyncio.sleep(0.05)
+
+
+async def named_by_its_provider(database: Database, account_id: str) -> set[str]:
+    await adopt(database, OWN, account_id)
+    await database.execute("UPDATE voices SET provider_voice_id = 'ttv-1' WHERE voice_id = $1", OWN)
+    return {OWN, "ttv-1"}
+
+
+async def test_a_voice_that_its_provider_calls_otherwise_is_on_file_under_both_ids(
+    view: OwnershipBook, database: Database, asked: Asked, ada: str, bob: str
+) -> None:
+    both = await named_by_its_provider(database, ada)
+    assert await view.names_at_provider({OWN, "kyma_00000000000000ff"}) == {OWN: "ttv-1"}
+    assert await view.forbidden(ada, both) == frozenset()
+    assert await view.forbidden(bob, both) == both
+    times = asked.times
+    assert await view.names_at_provider({OWN, "English_Graceful_Lady"}) == {OWN: "ttv-1"}
+    assert asked.times == times
+    await database.transact(lambda connection: registry.revoke(connection, OWN))
+    await asyncio.sleep(0.2)
+    assert await view.forbidden(ada, both) == both
+
+
+async def test_names_outlive_an_outage(behind: OwnershipBook, database: Database, relay: Any, ada: str) -> None:
+    await behind.forbidden(ada, await named_by_its_provider(database, ada))
+    await relay.stop()
+    await asyncio.sleep(0.2)
+    assert await behind.names_at_provider({OWN}) == {OWN: "ttv-1"}
+    with pytest.raises(DatabaseUnavailableError):
+        await behind.names_at_provider({"kyma_00000000000000ff"})

@@ -47,7 +47,7 @@ async def test_a_failed_voice_stays_failed(database: Database, account_id: str) 
 async def test_a_voice_never_changes_hands(database: Database, account_id: str) -> None:
     await add(database, account_id)
     other = await database.transact(lambda connection: open_account(connection, "Bob", 0, "test"))
-    with pytest.raises(asyncpg.PostgresError, match="keeps its id and its owner"):
+    with pytest.raises(asyncpg.PostgresError, match="keeps its ids and its owner"):
         await database.execute("UPDATE voices SET account_id = $1", other.account_id)
 
 

@@ -10,9 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from kyma_proxy.errors import ErrorCode, GatewayError
+from kyma_proxy.simulators.minimax import Behaviour, MiniMaxSimulator
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
-from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceProvider
+from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceDesign, VoiceProvider
 
 RECORDING = Recording(bytearray(b"RIFF" + bytes(1000)), "wav")
 VOICE = "kyma_0123456789abcdef"
@@ -289,3 +290,15 @@ async def test_quirk_28_a_used_up_plan_is_ours_and_nobody_hears_of_it(
 async def test_quirk_31_a_legacy_field_is_no_error(speak: Any, provider: Any) -> None:
     provider.answers["/v1/t2a_v2"] = {"data": {"audio": "494433", "status": 2, "ced": "an old word"}}
     assert (await speak(provider.base_url)).body == b"ID3"
+
+
+@pytest.mark.parametrize("habit", ["asked", "own"])
+async def test_a_voice_is_designed_and_deleted(make: Any, habit: Any) -> None:
+    async with MiniMaxSimulator(behaviour=Behaviour(design_ids=habit)) as simulator:
+        upstream, _ = await make(simulator.base_url, api_key=simulator.api_key)
+        made = await upstream.design_voice(VOICE, VoiceDesign("Calm.", "Hello."))
+        assert (made == VOICE) is (habit == "asked")
+        (call,) = [call for call in simulator.calls if call.path == "/v1/voice_design"]
+        assert call.json == {"prompt": "Calm.", "preview_text": "Hello.", "voice_id": VOICE}
+        await upstream.delete_voice(made, "design")
+        assert made not in simulator.voices
