@@ -12,11 +12,25 @@ import pytest
 
 from database_kit import Postgres, Relay
 from kyma_proxy.failpoints import Failpoint
-from proof_kit.cells import IN_CHILD, Cell, Verdict, cell_world, failures, play_here, play_in_child, printed
+from proof_kit.cells import IN_CHILD, Cell, Verdict, Way, cell_world, failures, play_here, play_in_child, printed
 from proof_kit.faults import Harm
 
 HARMS = (Harm.EXCEPTION, Harm.HANG, Harm.LOST, Harm.KILLED, Harm.FROZEN)
-CELLS = [Cell(point, harm) for point in Failpoint for harm in HARMS]
+NAMED_POINTS = (
+    *(Failpoint.DESIGN_CALL, Failpoint.DESIGN_ANSWERED, Failpoint.NOTED, Failpoint.COMPLETE),
+    *(Failpoint.COMPLETE_COMMITTED, Failpoint.UNDO, Failpoint.UNDO_COMMITTED),
+)
+"""Where it matters that the provider names a voice itself."""
+CELLS = [
+    *(Cell(point, harm) for point in Failpoint if point in Way.CLONE.passes for harm in HARMS),
+    *(
+        Cell(point, harm, Way.DESIGN)
+        for point in Failpoint
+        if point in Way.DESIGN.passes
+        for harm in (Harm.LOST, Harm.KILLED)
+    ),
+    *(Cell(point, harm, Way.DESIGN_NAMED) for point in NAMED_POINTS for harm in HARMS),
+]
 AT_ONCE = 5
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from kyma_proxy.failpoints import Failpoint
 from postgres_kit.server import Server
-from proof_kit.cells import Cell, Verdict, cell_world, failures, play_here, printed
+from proof_kit.cells import Cell, Verdict, Way, cell_world, failures, play_here, printed
 from proof_kit.faults import Harm
 
 SERVERS = 4
@@ -48,7 +48,8 @@ async def test_a_database_that_stops_at_any_step_and_comes_back_costs_nobody_any
 ) -> None:
     waiting = asyncio.Queue[Cell]()
     for point in Failpoint:
-        waiting.put_nowait(Cell(point, Harm.OUTAGE))
+        way = Way.CLONE if point in Way.CLONE.passes else Way.DESIGN_NAMED
+        waiting.put_nowait(Cell(point, Harm.OUTAGE, way))
     verdicts: list[Verdict] = []
 
     async def lane() -> None:

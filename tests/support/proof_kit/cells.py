@@ -11,18 +11,20 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, Literal
 
 import aiohttp
 
-from e2e_kit.world import CLONE_PATH, database_url
+from e2e_kit.world import CLONE_PATH, DESIGN_PATH, database_url
 from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.app import Application
 from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.database.target import DatabaseTarget
 from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.pipeline.loader import InstalledPlugins
-from kyma_proxy.simulators.minimax import Fault, MiniMaxSimulator
+from kyma_proxy.simulators.minimax import Behaviour, Fault, MiniMaxSimulator
 from kyma_proxy.testing.audio import silent_wav
 from proof_kit.faults import Cut, Faulty, Harm, harm_of
 from proof_kit.verdicts import PRICE, Books, Told, read_books, violations
@@ -32,9 +34,27 @@ CREDIT = 3 * PRICE
 SETTLE_SECONDS = 20.0
 RECORDINGS = {"one": silent_wav(10, bits=8), "another": silent_wav(11, bits=8)}
 _CHILD = Path(__file__).with_name("child_gateway.py")
-_CLONE_CALL = "/v1/voice_clone"
 NOTHING = Told(None)
 IN_CHILD = (Harm.KILLED, Harm.FROZEN)
+
+
+class Way(StrEnum):
+    """How a voice is made."""
+
+    CLONE = "clone"
+    DESIGN = "design"
+    DESIGN_NAMED = "design, named by the provider"
+
+    @property
+    def passes(self) -> frozenset[Failpoint]:
+        """The steps that such a mint passes, if only when something fails."""
+        clone = {point for point in Failpoint if point.value.startswith(("provider.upload", "provider.clone"))}
+        design = {Failpoint.DESIGN_CALL, Failpoint.DESIGN_ANSWERED}
+        others = {Way.CLONE: design | {Failpoint.NOTED}, Way.DESIGN: clone | {Failpoint.NOTED}}
+        return frozenset(Failpoint) - others.get(self, clone)
+
+
+_CALLS = {Way.CLONE: "/v1/voice_clone", Way.DESIGN: "/v1/voice_design", Way.DESIGN_NAMED: "/v1/voice_design"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +63,15 @@ class Cell:
 
     point: Failpoint
     harm: Harm
+    way: Way = Way.CLONE
+
+    def __str__(self) -> str:
+        return f"{self.way}: {self.point} x {self.harm}"
+
+    @property
+    def may_leave_a_voice(self) -> bool:
+        """Whether a voice may stay at the provider: one with an id of its own, whose answer nobody here has read."""
+        return self.way is Way.DESIGN_NAMED and self.point is Failpoint.DESIGN_ANSWERED
 
     @property
     def needs_failure(self) -> bool:
@@ -104,12 +133,12 @@ class Asking:
     is_marked_retry: bool = False
     recording: str = "one"
     seconds: float = 12
+    way: Way = Way.CLONE
 
 
 async def ask(port: int, api_key: str, how: Asking) -> Told:
-    """Clone once; what the client was told, if anything."""
-    form = aiohttp.FormData(default_to_multipart=True)
-    form.add_field("file", io.BytesIO(RECORDINGS[how.recording]), filename="a.wav")
+    """Ask for a voice once; what the client was told, if anything."""
+    path, body = _request(how)
     headers = {"Authorization": f"Bearer {api_key}", "x-stainless-retry-count": str(int(how.is_marked_retry))}
     if how.key is not None:
         headers["Idempotency-Key"] = how.key
@@ -117,7 +146,7 @@ async def ask(port: int, api_key: str, how: Asking) -> Told:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
-            http.post(f"http://127.0.0.1:{port}{CLONE_PATH}", data=form, headers=headers) as answer,
+            http.post(f"http://127.0.0.1:{port}{path}", data=body, headers=headers) as answer,
         ):
             fields = json.loads(await answer.read())
             if answer.status == 200:
@@ -125,6 +154,14 @@ async def ask(port: int, api_key: str, how: Asking) -> Told:
             return Told(answer.status, code=fields["error"]["code"])
     except (aiohttp.ClientError, TimeoutError, OSError):
         return Told(None)
+
+
+def _request(how: Asking) -> tuple[str, Any]:
+    if how.way is not Way.CLONE:
+        return DESIGN_PATH, json.dumps({"description": f"The voice of {how.recording}."})
+    form = aiohttp.FormData(default_to_multipart=True)
+    form.add_field("file", io.BytesIO(RECORDINGS[how.recording]), filename="a.wav")
+    return CLONE_PATH, form
 
 
 async def settle(world: CellWorld) -> Books:
@@ -155,10 +192,11 @@ async def retry(world: CellWorld, how: Asking) -> Told:
 
 def printed(verdicts: Sequence[Verdict], harms: Sequence[Harm]) -> str:
     """A row for each step, a column for each harm: what the client was told, and then on its retry."""
-    told = {(each.cell.point, each.cell.harm): str(each) for each in verdicts}
-    lines = ["", f"{'what the client was told > and on its retry':<44}" + "".join(f"{harm:>12}" for harm in harms)]
-    for point in dict.fromkeys(each.cell.point for each in verdicts):
-        lines.append(f"{point:<44}" + "".join(f"{told.get((point, harm), ''):>12}" for harm in harms))
+    told = {(each.cell.way, each.cell.point, each.cell.harm): str(each) for each in verdicts}
+    lines = ["", f"{'what the client was told > and on its retry':<58}" + "".join(f"{harm:>12}" for harm in harms)]
+    for way, point in dict.fromkeys((each.cell.way, each.cell.point) for each in verdicts):
+        row = "".join(f"{told.get((way, point, harm), ''):>12}" for harm in harms)
+        lines.append(f"{f'{way}: {point}':<58}{row}")
     broken = sum(bool(each.violations) for each in verdicts)
     lines.append(f"{len(verdicts)} cells, {broken} with violations")
     return "\n".join(lines)
@@ -166,8 +204,8 @@ def printed(verdicts: Sequence[Verdict], harms: Sequence[Harm]) -> str:
 
 def failures(verdicts: Sequence[Verdict]) -> list[str]:
     """What did not hold, cell by cell; a step that was never passed proves nothing and is a failure too."""
-    found = [f"{each.cell.point} x {each.cell.harm}: {each.violations}" for each in verdicts if each.violations]
-    return found + [f"{each.cell.point} x {each.cell.harm}: never passed" for each in verdicts if not each.passed]
+    found = [f"{each.cell}: {each.violations}" for each in verdicts if each.violations]
+    return found + [f"{each.cell}: never passed" for each in verdicts if not each.passed]
 
 
 async def play_here(world: CellWorld, cell: Cell, target: DatabaseTarget, cut: Cut) -> Verdict:
@@ -254,18 +292,23 @@ def _stands_still(pid: int) -> bool:
 
 
 async def _play(world: CellWorld, cell: Cell, port: int) -> Verdict:
-    how = Asking(key="proof")
+    how = Asking(key="proof", way=cell.way)
+    if cell.way is Way.DESIGN_NAMED:
+        world.minimax.behaviour = Behaviour(design_ids="own")
     if cell.needs_failure:
-        world.minimax.inject(Fault(path=_CLONE_CALL, error_code=1000, moment="after"))
+        # Of an answer that says it failed nobody reads an id: then there is none at the provider either.
+        moment: Literal["before", "after"] = "before" if cell.way is Way.DESIGN_NAMED else "after"
+        world.minimax.inject(Fault(path=_CALLS[cell.way], error_code=1000, moment=moment))
     verdict = Verdict(cell)
     verdict.first = await ask(port, world.api_key, how)
     books = await settle(world)
-    verdict.violations += violations(books, CREDIT, [verdict.first])
+    verdict.violations += violations(books, CREDIT, [verdict.first], may_be_left=cell.may_leave_a_voice)
     verdict.retried = await retry(world, how)
     books = await settle(world)
     if verdict.retried.status != 200:
         verdict.violations.append(f"a retry was told {verdict.retried.status} {verdict.retried.code}")
     if len(books.active) != 1:
         verdict.violations.append(f"asked twice with one key, {len(books.active)} voices were bought")
-    verdict.violations += violations(books, CREDIT, [verdict.first, verdict.retried])
+    told = [verdict.first, verdict.retried]
+    verdict.violations += violations(books, CREDIT, told, may_be_left=cell.may_leave_a_voice)
     return verdict

@@ -20,6 +20,8 @@ SELECT (SELECT balance_micros FROM accounts WHERE account_id = $1) AS balance,
        (SELECT count(*) FROM provider_cleanups) AS cleanups,
        (SELECT coalesce(array_agg(voice_id ORDER BY voice_id), '{}') FROM voices
         WHERE account_id = $1 AND status = 'active') AS active,
+       (SELECT coalesce(array_agg(coalesce(provider_voice_id, voice_id)), '{}') FROM voices
+        WHERE account_id = $1 AND status = 'active') AS made,
        (SELECT coalesce(array_agg(voice_id ORDER BY voice_id), '{}') FROM voices
         WHERE account_id = $1 AND status NOT IN ('active', 'failed')) AS unfinished
 """
@@ -49,6 +51,8 @@ class Books:
     leased: int
     cleanups: int
     active: tuple[str, ...]
+    made: frozenset[str]
+    """The active voices, as the provider calls them."""
     unfinished: tuple[str, ...]
     at_provider: frozenset[str]
     problems: tuple[str, ...] = field(default=())
@@ -66,15 +70,18 @@ async def read_books(database: Database, account_id: str, minimax: MiniMaxSimula
         return dict(await connection.fetchrow(_STATE, account_id))
 
     row = await database.transact(read)
-    row |= {"active": tuple(row["active"]), "unfinished": tuple(row["unfinished"])}  # type: ignore[call-overload]
+    row |= {"active": tuple(row["active"]), "unfinished": tuple(row["unfinished"]), "made": frozenset(row["made"])}  # type: ignore[call-overload]
     books = Books(**row, at_provider=frozenset(minimax.voices))  # type: ignore[arg-type]
     if not books.settled:
         return books
     return Books(**row, at_provider=books.at_provider, problems=(await database.borrow(audit)).problems)  # type: ignore[arg-type]
 
 
-def violations(books: Books, credit: int, told: list[Told]) -> list[str]:
-    """Every rule that does not hold: of the books themselves, and between them and what clients were told."""
+def violations(books: Books, credit: int, told: list[Told], *, may_be_left: bool = False) -> list[str]:
+    """Every rule that does not hold: of the books themselves, and between them and what clients were told.
+
+    With `may_be_left` voices may stay at the provider that nobody here ever heard of.
+    """
     found = [f"audit: {each}" for each in books.problems]
     if not books.settled:
         found.append(f"not settled: {books.open_holds} open holds, {books.leased} leases, {books.cleanups} clean-ups")
@@ -84,9 +91,9 @@ def violations(books: Books, credit: int, told: list[Told]) -> list[str]:
         found.append(f"{books.held} held and charged beyond a balance of {books.balance}")
     if books.posted != len(books.active):
         found.append(f"{books.posted} charges for {len(books.active)} active voices")
-    if missing := set(books.active) - books.at_provider:
+    if missing := books.made - books.at_provider:
         found.append(f"paid for but not made: {missing}")
-    if extra := books.at_provider - set(books.active):
+    if (extra := books.at_provider - books.made) and not may_be_left:
         found.append(f"at the provider though nobody paid: {extra}")
     sold = {each.voice_id for each in told if each.status == 200}
     if not sold <= set(books.active):
