@@ -173,7 +173,7 @@ class Application:
         cleanups = ProviderCleanups(database, self.voice_providers, self._books.reconciled)
         parts = MintParts(database, self.tasks, leases, cleanups, running, self._rehearsal.failpoints)
         minting = Minting(parts, self._rehearsal.patience)
-        charges = Charges(database, self.tasks, holder, self._books.charged)
+        charges = Charges(database, self.tasks, holder, self._books.charged, failpoints=self._rehearsal.failpoints)
         metrics = PluginMetrics(self.metrics.registry)
         services = Services(keys, minting, ownership, charges, metrics, self.voice_providers, self.tasks)
         runner = PluginRunner()

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 
 class Failpoint(StrEnum):
-    """One step of a mint, in the order they are passed.
+    """One step of a mint, in the order they are passed, or of a charge for speech.
 
     `…_COMMITTED` stands where the server has committed and nobody here knows yet.
     """
@@ -38,6 +38,10 @@ class Failpoint(StrEnum):
     UNDONE = "mint.undone"
     DELETE_CALL = "provider.delete.call"
     DELETE_ANSWERED = "provider.delete.answered"
+    CHARGE_HOLD = "charge.hold"
+    CHARGE_HELD = "charge.hold.committed"
+    CHARGE_END = "charge.end"
+    CHARGE_ENDED = "charge.end.committed"
     REPLY = "reply"
     REPLIED = "replied"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from kyma_proxy.backoff import Backoff
 from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
 from kyma_proxy.database.pool import Database
+from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from kyma_proxy.ledger import holds
 from kyma_proxy.ledger.batches import Batches
 from kyma_proxy.ledger.holders import Holder
@@ -26,7 +27,7 @@ RETRY_SECONDS: Final = 0.1
 _FAULTS_MAX: Final = 5
 
 ChargeOutcome = Literal["posted", "voided", "lost"]
-"""`lost`: somebody else had ended the hold before. What was delivered is then not charged."""
+"""`lost`: somebody else had ended the hold before, and there is no money any more to charge it anew."""
 
 _log = structlog.get_logger("kyma_proxy.ledger")
 
@@ -40,7 +41,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    hold_id: str
+    hold: NewHold
     is_post: bool
     outcome: asyncio.Future[ChargeOutcome]
 
@@ -54,7 +55,10 @@ class Charges:
         tasks: Tasks,
         holder: Holder,
         on_ended: Callable[[ChargeOutcome], None] = lambda outcome: None,
+        *,
+        failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
+        self._reach = failpoints.reach
         self._database = database
         self._tasks = tasks
         self._holder = holder
@@ -77,12 +81,12 @@ class Charges:
         """End a charge behind its request. For `Charge`."""
         return self._tasks.oblige(charge.settle(is_post), name=f"settle {charge.hold_id}")
 
-    async def end(self, account_id: str, hold_id: str, is_post: bool) -> ChargeOutcome:
+    async def end(self, account_id: str, hold: NewHold, is_post: bool) -> ChargeOutcome:
         """Post or void a hold, together with others of its account, however long the database is away.
 
         For `Charge`.
         """
-        ending = _Ending(hold_id, is_post, asyncio.get_running_loop().create_future())
+        ending = _Ending(hold, is_post, asyncio.get_running_loop().create_future())
         self._endings.add(account_id, ending)
         outcome = await ending.outcome
         self._on_ended(outcome)
@@ -90,16 +94,27 @@ class Charges:
 
     async def _place(self, account_id: str, hold: NewHold) -> int | Exception:
         try:
-            await self._holder.require_lease()
-            try:
-                return await self._ask(account_id, hold)
-            except InsufficientFundsError:
-                # Money on its way back must not refuse anybody: the request that it was held for has been answered.
-                if not await self._endings.settled(account_id):
-                    raise
-            return await self._ask(account_id, hold)
+            balance_micros = await self._place_soon(account_id, hold)
         except Exception as error:  # noqa: BLE001  # the one who waits raises it
             return error
+        if not self._holder.is_leased:
+            # This process stood still meanwhile, and others may have given the money back.
+            self._give_up(account_id, hold)
+            return DatabaseUnavailableError()
+        return balance_micros
+
+    async def _place_soon(self, account_id: str, hold: NewHold) -> int:
+        await self._holder.require_lease()
+        try:
+            return await self._ask(account_id, hold)
+        except InsufficientFundsError:
+            # Money on its way back must not refuse anybody: the request that it was held for has been answered.
+            if not await self._endings.settled(account_id):
+                raise
+        return await self._ask(account_id, hold)
+
+    def _give_up(self, account_id: str, hold: NewHold) -> None:
+        self._tasks.oblige(self._burn(account_id, hold), name=f"burn {hold.hold_id}")
 
     async def _ask(self, account_id: str, hold: NewHold) -> int:
         asked = _Asked(hold, asyncio.get_running_loop().create_future())
@@ -109,14 +124,15 @@ class Charges:
     async def _hold_all(self, account_id: str, asked: Sequence[_Asked]) -> None:
         wanted = [each.hold for each in asked]
         try:
+            await self._reach(Failpoint.CHARGE_HOLD)
             balance_micros = await holds.hold_all(self._database, account_id, wanted, self._holder.holder_id)
-        except CommitUnknownError:
-            for each in asked:
-                self._tasks.oblige(self._burn(account_id, each.hold), name=f"burn {each.hold.hold_id}")
-                each.balance_micros.set_exception(DatabaseUnavailableError())
+            await self._reach(Failpoint.CHARGE_HELD)
         except Exception as error:  # noqa: BLE001  # each request is to hear of it
+            is_known = isinstance(error, DatabaseUnavailableError) and not isinstance(error, CommitUnknownError)
             for each in asked:
-                each.balance_micros.set_exception(error)
+                if not is_known:
+                    self._give_up(account_id, each.hold)
+                each.balance_micros.set_exception(DatabaseUnavailableError() if is_known else error)
         else:
             await self._tell(account_id, asked, balance_micros)
 
@@ -165,17 +181,35 @@ class Charges:
             each.outcome.set_result(outcome)
 
     async def _try_to_end(self, account_id: str, endings: Sequence[_Ending]) -> list[ChargeOutcome]:
-        ended = await holds.end_all(self._database, account_id, {each.hold_id: each.is_post for each in endings})
-        return [await self._outcome(account_id, each, each.hold_id in ended) for each in endings]
+        await self._reach(Failpoint.CHARGE_END)
+        posted = {each.hold.hold_id: each.is_post for each in endings}
+        ended = await holds.end_all(self._database, account_id, posted)
+        await self._reach(Failpoint.CHARGE_ENDED)
+        return [await self._outcome(account_id, each, each.hold.hold_id in ended) for each in endings]
 
     async def _outcome(self, account_id: str, ending: _Ending, ended_now: bool) -> ChargeOutcome:
         if not ending.is_post:
             return "voided"
-        # An earlier try, whose answer was lost, may have posted it.
-        if ended_now or await holds.is_posted(self._database, account_id, ending.hold_id):
+        if ended_now or await self._is_posted(account_id, ending.hold):
             return "posted"
-        _log.error("charge_lost", account_id=account_id, hold_id=ending.hold_id)
+        _log.error("charge_lost", account_id=account_id, hold_id=ending.hold.hold_id)
         return "lost"
+
+    async def _is_posted(self, account_id: str, hold: NewHold) -> bool:
+        """Whether a hold that was not ended just now is charged: by an earlier try, or by a hold in its place."""
+        state = await holds.state_of(self._database, account_id, hold.hold_id)
+        if state != "expired":
+            return state == "posted"
+        # Others took this process for dead and gave the money back, but the audio was heard. Under an id of its own
+        # the second hold is found again by whoever tries this again.
+        again = replace(hold, hold_id=f"{hold.hold_id}_again")
+        post = {again.hold_id: True}
+        if await holds.end_all(self._database, account_id, post):
+            return True
+        if await holds.state_of(self._database, account_id, again.hold_id) == "posted":
+            return True
+        held = await holds.hold_all(self._database, account_id, [again], self._holder.holder_id)
+        return held is not None and bool(await holds.end_all(self._database, account_id, post))
 
 
 class Charge:
@@ -233,7 +267,7 @@ class Charge:
         """End it as soon as it is held; None if nothing is held. For `Charges`."""
         if self._held is None or isinstance(await self._held, Exception):
             return None
-        return await self._charges.end(self._account_id, self._hold.hold_id, is_post)
+        return await self._charges.end(self._account_id, self._hold, is_post)
 
     def _end(self, *, is_post: bool) -> None:
         if self._ended is None and self._held is not None:

@@ -47,12 +47,17 @@ class Holder:
         """How often to renew: three times in a lease."""
         return self._lease_seconds / 3
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether what is held now is safe from others: false in a process that stood still for too long."""
+        return monotonic_seconds() < self._leased_until
+
     async def require_lease(self) -> None:
         """Have a lease before something is held under it. Raises DatabaseUnavailableError.
 
         Costs nothing as long as renewing goes on.
         """
-        if monotonic_seconds() >= self._leased_until:
+        if not self.is_leased:
             await self.renew()
 
     async def renew(self) -> None:

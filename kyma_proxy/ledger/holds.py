@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from kyma_proxy.database.pool import Connection, Database
 
@@ -128,6 +129,9 @@ class OpenHolds:
     oldest_seconds: float | None
 
 
+HoldState = Literal["held", "posted", "voided", "expired"]
+
+
 @dataclass(frozen=True, slots=True)
 class NewHold:
     """A hold that is to be placed: its id, how much in micro-dollars, and what for, in a word."""
@@ -203,12 +207,12 @@ async def burn(connection: Connection, account_id: str, unsure: NewHold) -> None
         await void(connection, account_id, unsure.hold_id)
 
 
-async def is_posted(database: Database, account_id: str, hold_id: str) -> bool:
-    """Whether a hold was charged. Raises DatabaseUnavailableError."""
-    state = await database.fetchval(
+async def state_of(database: Database, account_id: str, hold_id: str) -> HoldState | None:
+    """The state of a hold; None if it never existed. Raises DatabaseUnavailableError."""
+    state: HoldState | None = await database.fetchval(
         "SELECT state FROM holds WHERE account_id = $1 AND hold_id = $2", account_id, hold_id
     )
-    return bool(state == "posted")
+    return state
 
 
 async def find_left_over_account(connection: Connection) -> str | None:

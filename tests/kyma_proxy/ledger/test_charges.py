@@ -16,7 +16,7 @@ from kyma_proxy.ledger import charges as charges_module
 from kyma_proxy.ledger import holds
 from kyma_proxy.ledger.audit import audit
 from kyma_proxy.ledger.charges import Charge, ChargeOutcome, Charges
-from kyma_proxy.ledger.holders import Holder
+from kyma_proxy.ledger.holders import Holder, expire_left_over
 from kyma_proxy.ledger.holds import InsufficientFundsError
 from kyma_proxy.tasks import Tasks
 
@@ -226,6 +226,72 @@ async def test_one_that_cannot_be_ended_does_not_keep_the_others_open(
         each.post()
     assert await books.settle() == (8 * PRICE, PRICE)
     assert sorted(books.outcomes) == ["lost", "posted", "posted"]
+
+
+async def test_what_others_expired_although_it_was_heard_is_charged_anew(make_books: Any) -> None:
+    books = await make_books(10 * PRICE)
+    charge = books.open()
+    await charge.hold()
+    await books.holder.leave()
+    assert await expire_left_over(books.database) == 1
+    charge.post()
+    assert await books.settle() == (9 * PRICE, 0)
+    assert books.outcomes == ["posted"]
+
+
+async def test_a_charge_anew_that_is_tried_again_is_made_once(make_books: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    books = await make_books(10 * PRICE)
+    charge = books.open()
+    await charge.hold()
+    await books.holder.leave()
+    await expire_left_over(books.database)
+    real = {name: getattr(holds, name) for name in ("hold_all", "end_all")}
+    lost = {"hold_all": 1, "end_all": 3}
+
+    def losing(name: str) -> Any:
+        async def call(*arguments: Any) -> Any:
+            done = await real[name](*arguments)
+            if lost[name]:
+                lost[name] -= 1
+                raise CommitUnknownError
+            return done
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(charges_module.holds, name, losing(name))
+    charge.post()
+    assert await books.settle() == (9 * PRICE, 0)
+    assert books.outcomes == ["posted"]
+
+
+async def test_a_process_that_stood_still_after_holding_asks_nobody(make_books: Any) -> None:
+    books = await make_books(10 * PRICE)
+    charge = books.open()
+    asked = asyncio.ensure_future(charge.hold())
+    books.holder._leased_until = 0.0
+    real = books.holder.renew
+
+    async def renewed_too_late() -> None:
+        await real()
+        books.holder._leased_until = 0.0
+
+    books.holder.renew = renewed_too_late
+    with pytest.raises(DatabaseUnavailableError):
+        await asked
+    assert await books.settle() == (10 * PRICE, 0)
+
+
+async def test_what_expired_and_cannot_be_paid_any_more_is_lost(make_books: Any) -> None:
+    books = await make_books(PRICE)
+    charge = books.open()
+    await charge.hold()
+    await books.holder.leave()
+    await expire_left_over(books.database)
+    await books.open().hold()
+    charge.post()
+    assert await books.settle() == (PRICE, PRICE)
+    assert books.outcomes == ["lost"]
 
 
 async def test_what_somebody_else_ended_is_lost_and_not_charged(make_books: Any) -> None:

@@ -50,8 +50,9 @@ class Way(StrEnum):
         """The steps that such a mint passes, if only when something fails."""
         clone = {point for point in Failpoint if point.value.startswith(("provider.upload", "provider.clone"))}
         design = {Failpoint.DESIGN_CALL, Failpoint.DESIGN_ANSWERED}
+        charges = {point for point in Failpoint if point.value.startswith("charge.")}
         others = {Way.CLONE: design | {Failpoint.NOTED}, Way.DESIGN: clone | {Failpoint.NOTED}}
-        return frozenset(Failpoint) - others.get(self, clone)
+        return frozenset(Failpoint) - charges - others.get(self, clone)
 
 
 _CALLS = {Way.CLONE: "/v1/voice_clone", Way.DESIGN: "/v1/voice_design", Way.DESIGN_NAMED: "/v1/voice_design"}
@@ -112,12 +113,13 @@ class CellWorld:
 
 
 @asynccontextmanager
-async def cell_world(folder: Path, target: DatabaseTarget) -> AsyncIterator[CellWorld]:
-    """A world over a fresh, migrated database."""
+async def cell_world(folder: Path, target: DatabaseTarget, *, metered: bool = False) -> AsyncIterator[CellWorld]:
+    """A world over a fresh, migrated database; with `metered` speech costs money."""
     async with AsyncExitStack() as stack:
         minimax = await stack.enter_async_context(MiniMaxSimulator())
         config = folder / "survivor.yaml"
-        write_config(config, minimax_url=minimax.base_url, api_key=minimax.api_key, database_url=database_url(target))
+        url = database_url(target)
+        write_config(config, minimax_url=minimax.base_url, api_key=minimax.api_key, database_url=url, metered=metered)
         survivor = Application(load(config), InstalledPlugins(), rehearsal=rehearsal())
         await survivor.start()
         stack.push_async_callback(survivor.stop)

@@ -26,7 +26,18 @@ from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.simulators.minimax import Fault
-from proof_kit.cells import CREDIT, Asking, CellWorld, ask, cell_world, child_gateway, retry, settle, thaw_when_over
+from proof_kit.cells import (
+    CREDIT,
+    Asking,
+    CellWorld,
+    Way,
+    ask,
+    cell_world,
+    child_gateway,
+    retry,
+    settle,
+    thaw_when_over,
+)
 from proof_kit.faults import Faulty, Harm, harm_of
 from proof_kit.verdicts import Told, violations
 from proof_kit.world import load, rehearsal, write_config
@@ -71,7 +82,7 @@ class Scenario:
         in_child = dice.random() < 0.3
         count = 1 if in_child else dice.randint(1, 3)
         kinds = (Harm.KILLED, Harm.FROZEN) if in_child else _ALIVE
-        points = dice.sample(list(Failpoint), count)
+        points = dice.sample([point for point in Failpoint if point in Way.CLONE.passes], count)
         clients = []
         for _ in range(dice.randint(1, 4)):
             key = dice.choice(_KEYS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from e2e_kit.world import CONFIG
+from e2e_kit.world import CONFIG, metering_plugin
 from kyma_proxy.app import Rehearsal
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
 from kyma_proxy.pipeline.loader import InstalledPlugins
@@ -22,13 +22,13 @@ def rehearsal(failpoints: Failpoints = NO_FAILPOINTS) -> Rehearsal:
     return replace(_IN_PROOF, failpoints=failpoints)
 
 
-def write_config(path: Path, *, minimax_url: str, api_key: str, database_url: str) -> None:
-    """A whole configuration that needs nothing of the environment."""
+def write_config(path: Path, *, minimax_url: str, api_key: str, database_url: str, metered: bool = False) -> None:
+    """A whole configuration that needs nothing of the environment; with `metered` speech costs money."""
     text = CONFIG.format(
         server="settle_seconds: 10",
         clone="min_seconds: 1",
         ownership="",
-        plugins="",
+        plugins=metering_plugin("") if metered else "",
         minimax=minimax_url,
         key=api_key,
         minimax_extra="clone_timeout_seconds: 3, longest_clone_seconds: 3".replace(", ", "\n    "),
