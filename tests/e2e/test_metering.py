@@ -238,6 +238,7 @@ async def test_a_free_model_costs_nothing_and_says_so(make_world: Any) -> None:
 
 async def test_the_books_are_away(world: Any) -> None:
     await speak(world)
+    assert await balance(world) == FUNDS - MICROS
     await world.application.database.stop()
     answer = await speak(world)
     assert (answer.status, answer.code) == (503, "unavailable")
