@@ -40,6 +40,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/clone_cost.py
 	$(BIN)/python benchmarks/speech_first_byte.py
 	$(BIN)/python benchmarks/ledger_throughput.py
+	$(BIN)/python benchmarks/metering_cost.py
 	$(BIN)/python benchmarks/edge_cost.py
 	$(BIN)/python benchmarks/edge_memory.py
 

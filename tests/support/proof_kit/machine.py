@@ -23,7 +23,7 @@ from proof_kit.reference import Mint, Request
 
 _ACCOUNTS_MAX = 3
 
-# Nobody in the product expires holds yet: this is how its schema lets an operator do it.
+# The product expires only what a dead process held: this is how its schema lets an operator do it.
 _EXPIRE = """
 WITH ended AS (
     UPDATE holds SET state = 'expired', ended_at = now()

@@ -263,7 +263,7 @@ class Process:
         except TimeoutError:
             raise DisagreementError(f"{self} is stuck") from None
 
-    async def _create(self, voice_id: str) -> None:
+    async def _create(self, voice_id: str) -> str:
         provider = self._world.provider
         self.voice_id = voice_id
         if not self.pauses_before_asking:
@@ -279,6 +279,7 @@ class Process:
             raise ZeroDivisionError
         if self._outcome != "made":
             raise ProviderError(self._outcome, outcome_known=self._outcome == "refused")
+        return voice_id
 
 
 class World:
