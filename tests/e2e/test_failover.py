@@ -49,7 +49,7 @@ async def gateway_on(url: str, folder: Path) -> AsyncIterator[World]:
         origin = await stack.enter_async_context(OriginSimulator())
         path = folder / "gateway.yaml"
         places = {"minimax": minimax.base_url, "key": minimax.api_key, "origin": origin.base_url}
-        path.write_text(CONFIG.format(server="", clone="", ownership="", minimax_extra="", **places))
+        path.write_text(CONFIG.format(server="", clone="", ownership="", plugins="", minimax_extra="", **places))
         plugins = InstalledPlugins()
         settings = load_settings(path, plugins=plugins, environ={"TEST_DATABASE_URL": url})
         application = Application(settings, plugins)

@@ -89,14 +89,14 @@ class DatabaseInHand:
         """Itself, for those who want a `Database`."""
         return cast(Database, self)
 
-    async def fetch(self, _sql: str, ids: Collection[str]) -> list[dict[str, str]]:
+    async def fetch(self, _sql: str, ids: Collection[str]) -> list[dict[str, str | None]]:
         """The voices on file among these ids."""
         self._ask()
-        rows = [
-            {"voice_id": each, "account_id": self.voices[each][0], "status": self.voices[each][1]}
-            for each in ids
-            if each in self.voices
-        ]
+        rows: list[dict[str, str | None]] = []
+        for each in ids:
+            if each in self.voices:
+                account_id, status = self.voices[each]
+                rows.append({"voice_id": each, "account_id": account_id, "status": status, "provider_voice_id": None})
         await self._travel()
         return rows
 
