@@ -34,13 +34,17 @@ version: 1
 server: {{listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0"}}
 database: {{url: embedded, data_dir: "{folder}/data"}}
 upstreams:
-  minimax: {{adapter: minimax, base_url: "http://127.0.0.1:{port}", api_key: sk-api-simulated}}
+  minimax: {{adapter: minimax, base_url: "http://127.0.0.1:{port}", api_key: sk-api-simulated, models: {{hd: speech-02-hd}}}}
   origin: {{adapter: forward, base_url: "http://127.0.0.1:{port}"}}
 plugins:
   - use: api_key_auth
   - use: voice_clone
     config: {{upstream: minimax, price_usd: "2.10"}}
+  - use: voice_design
+    config: {{upstream: minimax, price_usd: "4.20"}}
   - use: voice_ownership
+  - use: speech_metering
+    config: {{prices_usd_per_1k_chars: {{hd: "0.14"}}}}
 routes:
   - {{path: "/v1/audio/**", upstream: origin}}
 """
