@@ -34,7 +34,8 @@ version: 1
 server: {{listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0"}}
 database: {{url: embedded, data_dir: "{folder}/data"}}
 upstreams:
-  minimax: {{adapter: minimax, base_url: "http://127.0.0.1:{port}", api_key: sk-api-simulated, models: {{hd: speech-02-hd}}}}
+  minimax:
+    {{adapter: minimax, base_url: "http://127.0.0.1:{port}", api_key: sk-api-simulated, models: {{hd: speech-02-hd}}}}
   origin: {{adapter: forward, base_url: "http://127.0.0.1:{port}"}}
 plugins:
   - use: api_key_auth

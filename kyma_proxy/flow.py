@@ -85,8 +85,12 @@ class WholeBody:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a request: how it ended, and how many bytes of its answer's body the client's socket took."""
+    """What became of a request: how it ended, and what the client's socket took of its answer.
 
+    `status` is None where nothing was answered; `body_bytes` are those of the answer's body.
+    """
+
+    status: int | None
     ending: Ending
     body_bytes: int
 

@@ -238,7 +238,7 @@ class _Exchange:
 
     def _end_flow(self, flow: Flow, ending: Ending) -> None:
         try:
-            flow.end(Delivery(ending, self._writer.body_bytes_taken))
+            flow.end(Delivery(self._record.status, ending, self._writer.body_bytes_taken))
         except Exception:  # noqa: BLE001 - the request is over: what a plugin does about it must not look like a fault of it
             _log.exception("end_of_request_failed", request_id=self._record.request_id)
 

@@ -95,8 +95,7 @@ class SpeechMetering(Plugin[SpeechMeteringConfig]):
 
     def _settle(self, flow: Flow, sale: _Sale, delivery: Delivery) -> None:
         """The request is over: charge it, or give the money back."""
-        heard = sale.first is not None and sale.first.end is not None and delivery.body_bytes >= sale.first.end
-        if heard and _cost(self.config.settle, delivery.ending) == "full":
+        if sale.was_heard(delivery) and _cost(self.config.settle, delivery.ending) == "full":
             sale.charge.post()
             flow.facts["cost_usd"] = format_usd(sale.charge.amount_micros)
             self._chars.add(sale.chars, model=sale.sku)
@@ -121,8 +120,14 @@ class _Sale:
     sku: str
     chars: int
     charge: Charge
+    status: int = 200
     first: FirstFrame | None = None
     """Where the first frame of its audio ends; None as long as there is no audio."""
+
+    def was_heard(self, delivery: Delivery) -> bool:
+        """Whether the client was sent a whole frame of the audio, and not an error in its place."""
+        end = None if self.first is None else self.first.end
+        return delivery.status == self.status and end is not None and delivery.body_bytes >= end
 
 
 async def _hold(sale: _Sale) -> int:
@@ -136,6 +141,7 @@ async def _hold(sale: _Sale) -> int:
 
 def _watch(reply: Reply, sale: _Sale) -> None:
     """Note where the first whole frame of the audio ends."""
+    sale.status = reply.status
     sale.first = FirstFrame(reply.headers.get("Content-Type", ""))
     if isinstance(reply.body, bytes):
         sale.first.feed(reply.body)

@@ -13,6 +13,7 @@ import pytest
 from e2e_kit.world import SPEECH_PATH, Answer
 from kyma_proxy.simulators.minimax import Behaviour, Fault
 from kyma_speech_metering.frames import end_of_mp3_frame
+from kyma_voice_ownership.plugin import VoiceOwnership
 
 T2A = "/v1/t2a_v2"
 TEXT = "Mind the gap, please. " * 10
@@ -256,3 +257,16 @@ async def test_the_providers_own_count_is_compared_and_never_charged(world: Any)
         return world.application.metrics.registry.get_sample_value("kyma_speech_usage_total", labels)
 
     assert (counted("more"), counted("the_same")) == (1, 1)
+
+
+async def test_a_crash_around_finished_speech_costs_nothing(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = VoiceOwnership.handle
+
+    async def crash(self: VoiceOwnership, flow: Any, proceed: Any) -> Any:
+        await real(self, flow, proceed)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(VoiceOwnership, "handle", crash)
+    answer = await speak(world, response_format="pcm")
+    assert (answer.status, answer.code) == (500, "internal_error")
+    assert await balance(world) == FUNDS

@@ -28,7 +28,7 @@ def test_whoever_asked_is_told_once_of_the_end() -> None:
     flow, told = make_flow(), []
     flow.when_ended(told.append)
     flow.when_ended(told.append)
-    delivery = Delivery(COMPLETED, 7)
+    delivery = Delivery(200, COMPLETED, 7)
     flow.end(delivery)
     flow.end(delivery)
     assert told == [delivery, delivery]
@@ -43,6 +43,6 @@ def test_a_callback_that_fails_keeps_no_other_from_its_own() -> None:
     for callback in (told.append, fail, told.append):
         flow.when_ended(callback)
     with pytest.raises(ExceptionGroup) as caught:
-        flow.end(Delivery(COMPLETED, 0))
+        flow.end(Delivery(200, COMPLETED, 0))
     assert len(told) == 2
     assert isinstance(caught.value.exceptions[0], ZeroDivisionError)

@@ -79,7 +79,7 @@ async def test_a_whole_answer_is_held_for_and_charged_at_its_end() -> None:
         "X-Kyma-Balance-USD": "0.00058",
     }
     assert (stage.charges.open_micros, stage.charges.posted) == (MICROS, [])
-    flow.end(Delivery(COMPLETED, len(FRAME)))
+    flow.end(Delivery(200, COMPLETED, len(FRAME)))
     assert stage.charges.posted == [MICROS]
     assert flow.facts["cost_usd"] == "0.00042"
     assert stage.registry.get_sample_value("kyma_speech_chars_total", {"model": "turbo"}) == 5
@@ -100,7 +100,7 @@ async def test_at_every_byte_of_the_answer(ending: Ending, streamed: bool) -> No
                 sent += len(piece)
                 if sent >= taken:
                     break
-        flow.end(Delivery(ending, taken))
+        flow.end(Delivery(200, ending, taken))
         assert stage.charges.posted == ([MICROS] if taken >= len(FRAME) else []), taken
         assert stage.charges.open_micros == 0
 
@@ -125,7 +125,7 @@ async def test_the_table_decides_what_an_early_end_costs(
 ) -> None:
     stage, flow = Stage(settle=table), asked()
     await stage.plugin.handle(flow, answering(FRAME))
-    flow.end(Delivery(ending, len(FRAME)))
+    flow.end(Delivery(200, ending, len(FRAME)))
     assert stage.charges.posted == ([MICROS] if is_charged else [])
     assert stage.charges.open_micros == 0
 
@@ -138,8 +138,16 @@ async def test_an_answer_that_was_never_begun_costs_nothing() -> None:
 
     with pytest.raises(ClientLeftError):
         await stage.plugin.handle(flow, left)
-    flow.end(Delivery(LEFT, 0))
+    flow.end(Delivery(200, LEFT, 0))
     assert (stage.charges.posted, stage.charges.voided) == ([], [MICROS])
+
+
+@pytest.mark.parametrize("status", [None, 500, 206])
+async def test_another_answer_in_the_place_of_the_audio_costs_nothing(status: int | None) -> None:
+    stage, flow = Stage(), asked()
+    await stage.plugin.handle(flow, answering(b"ab", "audio/pcm"))
+    flow.end(Delivery(status, COMPLETED, 500))
+    assert (stage.charges.posted, stage.charges.open_micros) == ([], 0)
 
 
 async def test_the_money_is_back_before_a_refusal_is_answered() -> None:
@@ -158,7 +166,7 @@ async def test_an_answer_that_is_no_success_costs_nothing_and_stays_as_it_is(sta
     stage, flow = Stage(), asked()
     reply = await stage.plugin.handle(flow, answering(FRAME, status=status))
     assert (reply.status, reply.body, list(reply.headers)) == (status, FRAME, ["Content-Type"])
-    flow.end(Delivery(COMPLETED, len(FRAME)))
+    flow.end(Delivery(200, COMPLETED, len(FRAME)))
     assert (stage.charges.posted, stage.charges.open_micros) == ([], 0)
 
 
@@ -190,7 +198,7 @@ async def test_a_free_model_is_measured_and_not_charged() -> None:
     reply = await stage.plugin.handle(flow, answering(FRAME))
     assert reply.headers["X-Kyma-Cost-USD"] == "0.00"
     assert "X-Kyma-Balance-USD" not in reply.headers
-    flow.end(Delivery(COMPLETED, len(FRAME)))
+    flow.end(Delivery(200, COMPLETED, len(FRAME)))
     assert stage.charges.posted == []
 
 
@@ -199,7 +207,7 @@ async def test_the_providers_count_is_only_compared(counted: int | None, word: s
     stage, flow = Stage(), asked()
     await stage.plugin.handle(flow, answering(FRAME))
     flow.facts["usage_characters"] = counted
-    flow.end(Delivery(COMPLETED, len(FRAME)))
+    flow.end(Delivery(200, COMPLETED, len(FRAME)))
     assert stage.charges.posted == [MICROS]
     for each in ("the_same", "more", "less"):
         labels = {"model": "turbo", "provider_counts": each}
