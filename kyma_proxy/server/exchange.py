@@ -137,6 +137,9 @@ class _Exchange:
         try:
             await self._write(reply)
         finally:
+            if self._record.ending is not None:
+                # Before the stream is closed, which may take a while: by now the client may ask for the next thing.
+                self._end_flow(self._record.ending)
             await _close_stream(reply, self._record.request_id)
 
     async def _write(self, reply: Reply) -> None:
@@ -230,15 +233,17 @@ class _Exchange:
         if self._body is not None:
             record.bytes_in = self._body.received_bytes + self._writer.bytes_in
         if self._flow is not None:
-            self._end_flow(self._flow, record.ending or COMPLETED)
+            self._end_flow(record.ending or COMPLETED)
             record.path = self._flow.path
             record.identity = self._flow.identity
             record.facts = self._flow.facts
         self._listener.observer.ended(record)
 
-    def _end_flow(self, flow: Flow, ending: Ending) -> None:
+    def _end_flow(self, ending: Ending) -> None:
+        if self._flow is None:
+            return
         try:
-            flow.end(Delivery(self._record.status, ending, self._writer.body_bytes_taken))
+            self._flow.end(Delivery(self._record.status, ending, self._writer.body_bytes_taken))
         except Exception:  # noqa: BLE001 - the request is over: what a plugin does about it must not look like a fault of it
             _log.exception("end_of_request_failed", request_id=self._record.request_id)
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from e2e_kit.world import SPEECH_PATH, Answer
+from kyma_proxy.money import format_usd
 from kyma_proxy.simulators.minimax import Behaviour, Fault
 from kyma_speech_metering.frames import end_of_mp3_frame
 from kyma_voice_ownership.plugin import VoiceOwnership
@@ -207,6 +208,12 @@ async def test_hanging_up_before_the_first_audio_costs_nothing(world: Any) -> No
         while (await world.account()).held_micros:
             await asyncio.sleep(0.02)
     assert await balance(world) == FUNDS
+
+
+async def test_each_answer_tells_the_balance_after_its_own_charge(world: Any) -> None:
+    for number in range(1, 6):
+        answer = await speak(world, stream=number % 2 == 0)
+        assert answer.headers["X-Kyma-Balance-USD"] == format_usd(FUNDS - number * MICROS)
 
 
 async def test_a_hot_account_pays_for_each_of_many_streams(world: Any) -> None:

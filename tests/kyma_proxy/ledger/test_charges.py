@@ -136,6 +136,15 @@ async def test_money_on_its_way_back_refuses_nobody(make_books: Any, monkeypatch
     assert await books.settle() == (0, 0)
 
 
+async def test_the_balance_told_is_that_after_all_that_was_heard_before(make_books: Any) -> None:
+    books = await make_books(10 * PRICE)
+    for number in range(5):
+        charge = books.open()
+        assert await charge.hold() == (10 - number) * PRICE
+        charge.post()
+        await asyncio.sleep(0)
+
+
 async def test_whoever_stops_waiting_leaves_nothing_held(make_books: Any) -> None:
     books = await make_books(10 * PRICE)
     charge = books.open()
