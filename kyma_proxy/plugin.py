@@ -17,15 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """What is wrong with a config beyond its form: where in it, in one line that repeats no secret.
-
-    With `unknown` the message is about that name, and the nearest of the `known` ones is told with it.
-    """
+    """What is wrong with a config beyond its form: where in it, in one line that repeats no secret."""
 
     path: tuple[str, ...]
     message: str
-    unknown: str | None = None
-    known: frozenset[str] = frozenset()
 
 
 class PluginConfig(BaseModel):

@@ -202,11 +202,7 @@ def _check_against_models(
     skus = frozenset(sku for upstream in upstreams.values() for sku in getattr(upstream, "models", ()))
     for index, entry in enumerate(entries):
         for problem in entry.config.problems(skus):
-            path: KeyPath = ("plugins", index, "config", *problem.path)
-            if problem.unknown is None:
-                report.add(path, problem.message)
-            else:
-                report.add(path, f"{problem.message}: {unknown('model', problem.unknown, problem.known)}", at="key")
+            report.add(("plugins", index, "config", *problem.path), problem.message)
 
 
 def _plugin_config(model: type[PluginConfig], value: object, path: KeyPath, report: Report) -> PluginConfig | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -44,18 +45,21 @@ class SpeechMeteringConfig(PluginConfig):
     )
 
     def problems(self, skus: frozenset[str]) -> Iterable[ConfigProblem]:
-        """Models that somebody serves and nobody priced, prices of models that nobody serves, zeros not marked."""
+        """Models that are served and have no price, and zeros that are not marked as meant.
+
+        A price list may be longer than what this file serves.
+        """
         prices = self.prices_usd_per_1k_chars
+        unserved = prices.keys() - skus
         for sku in sorted(skus - prices.keys() - set(self.free)):
-            yield ConfigProblem((_PRICES,), f"{sku} has no price: give it one, or list it in `free`")
+            near = get_close_matches(sku, unserved, n=1)
+            hint = f"; {near[0]} has one" if near else ""
+            yield ConfigProblem((_PRICES,), f"{sku} has no price: give it one, or list it in `free`{hint}")
         for sku, micros in prices.items():
             if micros == 0 and sku not in self.free:
                 yield ConfigProblem((_PRICES, sku), "costs nothing: list the model in `free` if that is meant")
             if micros > 0 and sku in self.free:
                 yield ConfigProblem((_PRICES, sku), "has a price, while the model is listed in `free`")
-        for path, sku in [((_PRICES, sku), sku) for sku in prices] + [(("free",), sku) for sku in self.free]:
-            if sku not in skus:
-                yield ConfigProblem(path, "no upstream serves this model", unknown=sku, known=skus)
 
 
 def price_micros(chars: int, micros_per_1k: int) -> int:

@@ -43,6 +43,7 @@ def test_prices_that_fit() -> None:
     assert told(config()) == []
     assert told(config(prices_usd_per_1k_chars={"hd": "0.14"}, free=["turbo"])) == []
     assert told(config(prices_usd_per_1k_chars={"hd": "0.14", "turbo": "0"}, free=["turbo"])) == []
+    assert told(config(prices_usd_per_1k_chars={**PRICES, "another": "1"}, free=["and-another"])) == []
 
 
 @pytest.mark.parametrize(
@@ -55,11 +56,10 @@ def test_prices_that_fit() -> None:
             "costs nothing",
         ),
         ({"free": ["hd"]}, ("prices_usd_per_1k_chars", "hd"), "has a price"),
-        ({"free": ["tubro"]}, ("free",), "no upstream serves"),
         (
-            {"prices_usd_per_1k_chars": {**PRICES, "other": "1"}},
-            ("prices_usd_per_1k_chars", "other"),
-            "no upstream serves",
+            {"prices_usd_per_1k_chars": {"hd": "1", "tubro": "1"}},
+            ("prices_usd_per_1k_chars",),
+            "turbo has no price: give it one, or list it in `free`; tubro has one",
         ),
     ],
 )
