@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from kyma_proxy.errors import ErrorCode
+from kyma_proxy.money import format_usd
 from kyma_proxy.observe.endings import PLUGIN, WORDS
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.settings import (
@@ -33,7 +34,9 @@ from kyma_proxy.upstreams.minimax.speech_refusals import as_said_of_speech, refu
 from kyma_proxy.upstreams.minimax.wire import Answer
 
 DOCS = Path(__file__).parent
-SHIPPED_PLUGINS = ("api_key_auth", "voice_clone", "voice_ownership")
+PRICE_SUFFIX = "_usd"
+"""Of settings that are read as decimal strings and kept in micro-dollars."""
+SHIPPED_PLUGINS = ("api_key_auth", "voice_clone", "voice_design", "voice_ownership", "speech_metering")
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`server`", ServerSettings),
@@ -126,6 +129,9 @@ def configuration() -> str:
         model = plugins[name].config_model
         title = f"Plugin `{name}`"
         parts.append(_table(title, model) if model.model_fields else f"## {title}\n\nNo settings.\n")
+        for field_name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                parts.append(_table(f"Plugin `{name}`, `{field_name}`", field.annotation))
     return "\n".join(parts)
 
 
@@ -180,14 +186,16 @@ def speech() -> str:
 def _table(title: str, model: type[BaseModel]) -> str:
     rows = [f"## {title}", "", "| field | type | default | what it is |", "|---|---|---|---|"]
     rows.extend(
-        f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {field.description} |"
+        f"| `{name}` | {_type(name, field)} | {_default(name, field)} | {field.description} |"
         for name, field in model.model_fields.items()
     )
     return "\n".join(rows) + "\n"
 
 
-def _type(annotation: Any) -> str:
-    names = dict.fromkeys(_names(annotation))
+def _type(name: str, field: FieldInfo) -> str:
+    if name.endswith(PRICE_SUFFIX):
+        return "decimal string"
+    names = dict.fromkeys(_names(field.annotation))
     return " or ".join(names) or "text"
 
 
@@ -214,10 +222,12 @@ def _names(annotation: Any) -> Iterator[str]:
         )
 
 
-def _default(field: FieldInfo) -> str:
+def _default(name: str, field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if name.endswith(PRICE_SUFFIX):
+        return f'`"{format_usd(value)}"`'
     if value is None or value is PydanticUndefined:
         return "none"
     if isinstance(value, SecretStr):

@@ -33,7 +33,7 @@ def simulate() -> None:
 @unused_config_option
 @runs_async
 async def minimax(port: int) -> None:
-    """The voice provider: uploads, clones, deletes; faults are switched over HTTP."""
+    """The voice provider: uploads, clones, designs, deletes, speech; faults are switched over HTTP."""
     simulator = MiniMaxSimulator()
     await _run(simulator, port, f"simulated MiniMax; its API key is {simulator.api_key}")
 

@@ -103,7 +103,8 @@ async def list_voices(connection: Connection, account_id: str | None = None) -> 
 async def adopt(connection: Connection, voice_id: str, account_id: str, name: str | None, home: VoiceHome) -> None:
     """Put a voice that exists already on file for an account; doing it again changes nothing.
 
-    Raises VoiceTakenError, UnknownAccountError, and ValueError for an id or name that cannot be one.
+    A voice that was made here is on file by its provider's id too. Raises VoiceTakenError, UnknownAccountError, and
+    ValueError for an id or name that cannot be one.
     """
     if not 1 <= len(voice_id) <= 256 or not voice_id.isprintable():
         raise ValueError(f"{voice_id!r} cannot be a voice id: 1 to 256 printable characters")
@@ -112,12 +113,15 @@ async def adopt(connection: Connection, voice_id: str, account_id: str, name: st
     try:
         await connection.execute(
             "INSERT INTO voices (voice_id, account_id, name, status, kind, upstream, provider_account)"
-            " VALUES ($1, $2, $3, 'active', 'adopted', $4, $5) ON CONFLICT (voice_id) DO NOTHING",
+            " SELECT $1, $2, $3, 'active', 'adopted', $4, $5"
+            " WHERE NOT EXISTS (SELECT FROM voices WHERE provider_voice_id = $1) ON CONFLICT (voice_id) DO NOTHING",
             *(voice_id, account_id, name, home.upstream, home.provider_account),
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise UnknownAccountError(account_id) from error
-    row = await connection.fetchrow("SELECT account_id, status FROM voices WHERE voice_id = $1", voice_id)
+    row = await connection.fetchrow(
+        "SELECT account_id, status FROM voices WHERE voice_id = $1 OR provider_voice_id = $1", voice_id
+    )
     if (row["account_id"], row["status"]) != (account_id, "active"):
         raise VoiceTakenError(voice_id)
 

@@ -31,7 +31,7 @@ class VoiceDesignConfig(PluginConfig):
     max_name_chars: int = Field(default=64, gt=0, le=1000, description="The longest `name`, in code points.")
     default_preview_text: str = Field(
         default="Hello, it is good to meet you. This is how I sound when I read a few lines aloud.",
-        min_length=1,
+        pattern=r"\S",
         max_length=500,
         description="What the provider says with the new voice when the client sends no `preview_text`.",
     )

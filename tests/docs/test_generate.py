@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -23,3 +24,12 @@ def generate() -> ModuleType:
 def test_the_page_is_what_make_docs_would_write(generate: ModuleType, name: str) -> None:
     written = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     assert written == getattr(generate, name)(), f"docs/{name}.md is out of date: run `make docs`"
+
+
+def test_every_plugin_of_the_shipped_configuration_is_documented(generate: ModuleType) -> None:
+    shipped = yaml.safe_load((DOCS.parent / "config" / "gateway.yaml").read_text(encoding="utf-8"))
+    assert tuple(each["use"] for each in shipped["plugins"]) == generate.SHIPPED_PLUGINS
+
+
+def test_prices_are_shown_as_they_are_written(generate: ModuleType) -> None:
+    assert '| `price_usd` | decimal string | `"4.20"` |' in generate.configuration()

@@ -7,12 +7,18 @@ import gzip
 import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e_kit.world import DESIGN_PATH, SPEECH_PATH, Answer
+from e2e_kit.world import DESIGN_PATH, SPEECH_PATH, Answer, database_url
 from kyma_proxy.accounts.accounts import open_account
+from kyma_proxy.app import Application
+from kyma_proxy.database.target import DatabaseTarget
+from kyma_proxy.pipeline.loader import InstalledPlugins
+from kyma_proxy.settings import load_settings
 from kyma_proxy.simulators.minimax import Behaviour, Fault
 from kyma_proxy.simulators.sample import sample_recording
 from kyma_proxy.voices import registry
@@ -97,6 +103,40 @@ async def test_speaking_with_it_and_nobody_else_does(world: Any) -> None:
     await asyncio.sleep(0.3)
     for named in (voice_id, theirs):
         assert (await speak(world, named)).code == "voice_not_owned"
+
+
+async def test_a_process_that_starts_later_knows_it_under_both_ids(
+    world: Any, database_target: DatabaseTarget, tmp_path: Path
+) -> None:
+    voice_id = (await world.design()).fields["voice_id"]
+    theirs = made_at_provider(world)
+    eve = await another_key(world)
+    plugins = InstalledPlugins()
+    environ = {"TEST_DATABASE_URL": database_url(database_target)}
+    later = Application(load_settings(tmp_path / "gateway.yaml", plugins=plugins, environ=environ), plugins)
+    await later.start()
+    try:
+        there = replace(world, application=later)
+        for named in (voice_id, theirs):
+            assert (await speak(there, named, eve)).code == "voice_not_owned"
+        assert (await speak(there, voice_id)).status == 200
+        (spoken,) = [call for call in world.minimax.calls if call.path == "/v1/t2a_v2"]
+        assert spoken.json["voice_setting"]["voice_id"] == theirs
+    finally:
+        await later.stop()
+
+
+async def test_nobody_else_adopts_it_under_either_id(world: Any) -> None:
+    voice_id = (await world.design()).fields["voice_id"]
+    eve = await world.application.database.transact(lambda connection: open_account(connection, "Eve", 0, "test"))
+    for named in (voice_id, made_at_provider(world)):
+        with pytest.raises(registry.VoiceTakenError):
+            await world.application.database.transact(
+                lambda connection, named=named: registry.adopt(
+                    connection, named, eve.account_id, None, registry.VoiceHome("minimax", "default")
+                )
+            )
+    assert [each.account_id for each in await world.voices()] == [world.account_id]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,9 @@ async def test_trap_odd_requests(edge: Edge) -> None:
     """`HTTP/2.0`, `Transfer-Encoding` on HTTP/1.0 and `gzip, chunked` pass; CONNECT and `*` reach the handler."""
     for name, raw in REFUSED.items():
         said = await (await sent(edge, raw)).message()
-        assert said.head.first.startswith(b"HTTP/1.1 4"), name
+        assert said.head.first.startswith(b"HTTP/1.1 "), name
+        assert said.head.status == (405 if name == "CONNECT" else 400), name
+        assert said.head.one(b"connection") == b"close", name
         assert code(said.body), name
     assert edge.origin.connections == 0
 
@@ -131,13 +133,18 @@ async def test_trap_status_line(edge: Edge) -> None:
 
 async def test_trap_head_timeout(edge: Edge) -> None:
     """There is no head timeout of its own; `keepalive_timeout` acts as one."""
-    wire = await sent(edge, b"GET %s HTTP/1.1\r\nHost: " % PATH)
-    said = asyncio.ensure_future(wire.rest())
-    async with asyncio.timeout(PATIENCE_SECONDS):  # far below the 30 s of an idle connection
-        while not said.done():
-            wire.writer.write(b"h")
-            await asyncio.sleep(0.02)
-    assert (await said).startswith(b"HTTP/1.1 408 ")
+    for kept_alive in (False, True):
+        wire = await edge.connect()
+        if kept_alive:
+            await wire.send(request())
+            assert (await wire.message()).body == b"ok"
+        await wire.send(b"GET %s HTTP/1.1\r\nHost: " % PATH)
+        said = asyncio.ensure_future(wire.rest())
+        async with asyncio.timeout(PATIENCE_SECONDS):  # far below the 30 s of an idle connection
+            while not said.done():
+                wire.writer.write(b"h")
+                await asyncio.sleep(0.02)
+        assert (await said).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_trap_cleanup(edge: Edge) -> None:

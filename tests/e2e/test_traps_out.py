@@ -15,12 +15,12 @@ from unittest.mock import Mock
 
 import asyncpg
 import pytest
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientResponse, ClientSession, ClientTimeout
 from aioresponses import aioresponses
 
 from database_kit import Postgres
-from e2e_kit.raw_edge import OK, PATH, Edge, answer, raw_edge, request
-from e2e_kit.wire import PATIENCE_SECONDS, Wire
+from e2e_kit.raw_edge import OK, PATH, Edge, answer, head, raw_edge, request
+from e2e_kit.wire import PATIENCE_SECONDS, Wire, within
 from e2e_kit.world import SPEECH_PATH
 from kyma_proxy.database.binaries import find_binaries
 from kyma_proxy.database.embedded import EmbeddedPostgres
@@ -41,6 +41,13 @@ UPGRADE = (
 async def edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[Edge]:
     async with raw_edge(database_target, tmp_path) as running:
         yield running
+
+
+async def stuck(wire: Wire) -> None:
+    """Wait until nothing more of what was written is taken."""
+    left = -1
+    while left != (left := wire.writer.transport.get_write_buffer_size()):
+        await asyncio.sleep(0.2)
 
 
 async def test_trap_raw_target(edge: Edge) -> None:
@@ -79,6 +86,27 @@ async def test_trap_upgrade(edge: Edge) -> None:
     assert await wire.exactly(len(FRAMES)) == FRAMES
     await wire.send(FRAMES)
     assert await wire.ended() == "closed"
+
+
+async def test_trap_upgrade_back_pressure(edge: Edge) -> None:
+    """`ws_connect`, way out: after a 101 raw bytes are pumped both ways, and back-pressure is yours."""
+    flooded = asyncio.Event()
+
+    async def flood(wire: Wire) -> None:
+        await wire.head()
+        wire.writer.write(answer(b"Upgrade: websocket", b"Connection: Upgrade", status=b"101 Go"))
+        wire.writer.write(bytes(40 * MIB))
+        await stuck(wire)
+        assert wire.writer.transport.get_write_buffer_size() > 20 * MIB
+        flooded.set()
+        await wire.writer.drain()
+
+    edge.origin.script = flood
+    wire = await edge.connect(receive_bytes=16 * 1024)
+    await wire.send(request(*UPGRADE))
+    await within(PATIENCE_SECONDS, flooded)
+    assert (await wire.head()).status == 101
+    assert await wire.exactly(40 * MIB) == bytes(40 * MIB)
 
 
 @pytest.mark.parametrize(
@@ -129,10 +157,15 @@ async def test_trap_aioresponses() -> None:
             kwargs.setdefault("stream_writer", Mock(output_size=0))
             super().__init__(*args, **kwargs)
 
+    url = "http://origin.test/"
     with aioresponses() as mocked:
-        mocked.get("http://origin.test/", body=b"ok", response_class=MockedResponse)
-        async with ClientSession() as session, session.get("http://origin.test/") as said:
-            assert await said.read() == b"ok"
+        mocked.get(url, body=b"ok", response_class=MockedResponse)
+        mocked.get(url, body=b"ok")
+        async with ClientSession() as session:
+            async with session.get(url) as said:
+                assert await said.read() == b"ok"
+            with pytest.raises(TypeError, match="stream_writer"):  # once this passes, no test needs such a class
+                await session.get(url)
 
 
 async def test_trap_session_defaults(edge: Edge) -> None:
@@ -146,6 +179,24 @@ async def test_trap_session_defaults(edge: Edge) -> None:
     first, second = edge.origin.requests
     assert first.head.names == second.head.names
     assert not {b"cookie", b"user-agent", b"accept", b"accept-encoding"} & {name.lower() for name in first.head.names}
+
+
+async def test_trap_session_timeout(
+    database_target: DatabaseTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Session defaults hurt a proxy: an exchange of more than five minutes is cut."""
+    monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", ClientTimeout(total=0.1))
+
+    async def slowly(wire: Wire) -> None:
+        await wire.message()
+        await asyncio.sleep(0.3)
+        await wire.send(head(b"Content-Length: 2") + b"o")
+        await asyncio.sleep(0.3)
+        await wire.send(b"k")
+
+    async with raw_edge(database_target, tmp_path) as edge:
+        edge.origin.script = slowly
+        assert (await edge.ask()).body == b"ok"
 
 
 async def test_trap_session_limit(edge: Edge) -> None:

@@ -24,7 +24,7 @@ from kyma_proxy.voices.minting import Minted, Minting, MintOrder
 from kyma_proxy.voices.mints import Mint
 from kyma_proxy.voices.provider import Recording
 from mint_kit import Stage
-from proof_kit.cells import CREDIT, Asking, Cell, CellWorld, ask, cell_world, play_here, settle
+from proof_kit.cells import CREDIT, Asking, Cell, CellWorld, Way, ask, cell_world, play_here, settle
 from proof_kit.faults import Harm
 from proof_kit.verdicts import PRICE, violations
 
@@ -48,12 +48,12 @@ async def _in_world(postgres: Postgres, schema: str, play: Callable[[CellWorld, 
         await postgres.drop_database(target)
 
 
-def _cell(point: Failpoint, harm: Harm) -> Callable[[CellWorld, Relay], Any]:
+def _cell(point: Failpoint, harm: Harm, way: Way = Way.CLONE) -> Callable[[CellWorld, Relay], Any]:
     async def play(world: CellWorld, relay: Relay) -> list[str]:
         async def cut() -> None:
             relay.cut()
 
-        return (await play_here(world, Cell(point, harm), relay.target, cut)).violations
+        return (await play_here(world, Cell(point, harm, way), relay.target, cut)).violations
 
     return play
 
@@ -147,6 +147,25 @@ async def test_not_putting_a_deletion_on_file(postgres: Postgres, monkeypatch: p
 
     monkeypatch.setattr(cleanups, "schedule", forget)
     found = await _in_world(postgres, "", _cell(Failpoint.UNDONE, Harm.HANG))
+    assert any("though nobody paid" in each for each in found), found
+
+
+async def test_not_writing_down_what_the_provider_calls_a_voice(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forget(*_arguments: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(mints, "note_provider_id", forget)
+    found = await _in_world(postgres, "", _cell(Failpoint.COMPLETED, Harm.HANG, Way.DESIGN_NAMED))
+    assert any("paid for but not made" in each for each in found), found
+
+
+async def test_deleting_a_voice_by_our_id_alone(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = cleanups._TAKE.replace("coalesce(v.provider_voice_id, v.voice_id)", "v.voice_id")
+    assert alone != cleanups._TAKE
+    monkeypatch.setattr(cleanups, "_TAKE", alone)
+    found = await _in_world(postgres, "", _cell(Failpoint.NOTED, Harm.EXCEPTION, Way.DESIGN_NAMED))
     assert any("though nobody paid" in each for each in found), found
 
 

@@ -27,6 +27,7 @@ async def test_several_faults_at_once_cost_nobody_anything(postgres: Postgres) -
 def test_a_seed_always_means_the_same() -> None:
     assert Scenario.draw(7) == Scenario.draw(7)
     drawn = [Scenario.draw(seed) for seed in range(200)]
-    assert {point for each in drawn for point, _ in each.harms} == Way.CLONE.passes
+    assert {each.way for each in drawn} == set(Way)
+    assert {point for each in drawn for point, _ in each.harms} == Way.CLONE.passes | Way.DESIGN_NAMED.passes
     assert any(each.in_child for each in drawn)
     assert any(client.is_marked_retry for each in drawn for client in each.clients)

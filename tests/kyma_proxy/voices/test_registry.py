@@ -88,6 +88,24 @@ async def test_a_revoked_voice_cannot_be_adopted_again(database: Database, accou
         await database.transact(lambda connection: registry.adopt(connection, VOICE, account_id, None, ORIGIN))
 
 
+async def test_what_a_provider_calls_a_voice_cannot_be_adopted_by_another_account(
+    database: Database, account_id: str
+) -> None:
+    other = await database.transact(lambda connection: open_account(connection, "Bob", 0, "test"))
+    await add(database, account_id)
+    await database.execute("UPDATE voices SET provider_voice_id = 'ttv-voice-1', status = 'active'")
+    with pytest.raises(VoiceTakenError):
+        await database.transact(
+            lambda connection: registry.adopt(connection, "ttv-voice-1", other.account_id, None, ORIGIN)
+        )
+    await database.transact(lambda connection: registry.adopt(connection, "ttv-voice-1", account_id, "own", ORIGIN))
+    (voice,) = await database.transact(registry.list_voices)
+    assert (voice.voice_id, voice.account_id, voice.name) == (VOICE, account_id, "n")
+    await database.transact(lambda connection: registry.revoke(connection, VOICE))
+    with pytest.raises(VoiceTakenError):
+        await database.transact(lambda connection: registry.adopt(connection, "ttv-voice-1", account_id, None, ORIGIN))
+
+
 @pytest.mark.parametrize("voice_id", ["", "x" * 257, "a\0b"])
 async def test_what_cannot_be_a_voice_id_is_refused(database: Database, account_id: str, voice_id: str) -> None:
     with pytest.raises(ValueError, match="cannot be a voice id"):

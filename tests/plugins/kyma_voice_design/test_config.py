@@ -24,6 +24,7 @@ def test_the_defaults_are_the_documented_values() -> None:
         {"models": []},
         {"max_preview_chars": 501},
         {"default_preview_text": ""},
+        {"default_preview_text": " \n"},
         {"max_descripton_chars": 5},
     ],
 )

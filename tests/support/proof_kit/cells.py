@@ -55,7 +55,8 @@ class Way(StrEnum):
         return frozenset(Failpoint) - charges - others.get(self, clone)
 
 
-_CALLS = {Way.CLONE: "/v1/voice_clone", Way.DESIGN: "/v1/voice_design", Way.DESIGN_NAMED: "/v1/voice_design"}
+CALLS = {Way.CLONE: "/v1/voice_clone", Way.DESIGN: "/v1/voice_design", Way.DESIGN_NAMED: "/v1/voice_design"}
+"""Which call of the provider makes the voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +301,7 @@ async def _play(world: CellWorld, cell: Cell, port: int) -> Verdict:
     if cell.needs_failure:
         # Of an answer that says it failed nobody reads an id: then there is none at the provider either.
         moment: Literal["before", "after"] = "before" if cell.way is Way.DESIGN_NAMED else "after"
-        world.minimax.inject(Fault(path=_CALLS[cell.way], error_code=1000, moment=moment))
+        world.minimax.inject(Fault(path=CALLS[cell.way], error_code=1000, moment=moment))
     verdict = Verdict(cell)
     verdict.first = await ask(port, world.api_key, how)
     books = await settle(world)
