@@ -7,7 +7,7 @@ the account's row, which all of them need, is locked once for all of them.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -26,8 +26,6 @@ from kyma_proxy.tasks import Tasks
 
 RETRY_SECONDS: Final = 0.1
 _FAULTS_MAX: Final = 5
-_POSTING_SECONDS: Final = 0.2
-"""So long a hold waits for charges of its account that are being written: they take a thousandth of a second."""
 
 ChargeOutcome = Literal["posted", "voided", "lost"]
 """`lost`: somebody else had ended the hold before, and there is no money any more to charge it anew."""
@@ -68,7 +66,7 @@ class Charges:
         self._on_ended = on_ended
         self._asked = Batches[_Asked](tasks, "hold", self._hold_all)
         self._endings = Batches[_Ending](tasks, "end holds", self._end_all)
-        self._posting: defaultdict[str, set[asyncio.Future[ChargeOutcome]]] = defaultdict(set)
+        self._posting_micros: Counter[str] = Counter()
         """What is being posted, by account: it is owed, but not yet gone from the balance."""
 
     def open(self, account_id: str, amount_micros: int, purpose: str) -> Charge:
@@ -93,13 +91,12 @@ class Charges:
         """
         ending = _Ending(hold, is_post, asyncio.get_running_loop().create_future())
         self._endings.add(account_id, ending)
-        if is_post:
-            self._posting[account_id].add(ending.outcome)
+        owed_micros = hold.amount_micros if is_post else 0
+        self._posting_micros[account_id] += owed_micros
         outcome = await ending.outcome
-        if is_post:
-            self._posting[account_id].discard(ending.outcome)
-            if not self._posting[account_id]:
-                del self._posting[account_id]
+        self._posting_micros[account_id] -= owed_micros
+        if not self._posting_micros[account_id]:
+            del self._posting_micros[account_id]
         self._on_ended(outcome)
         return outcome
 
@@ -116,9 +113,6 @@ class Charges:
 
     async def _place_soon(self, account_id: str, hold: NewHold) -> int:
         await self._holder.require_lease()
-        if account_id in self._posting:
-            # Who asks for one thing after the other is told of a balance from which the first is gone.
-            await asyncio.wait(self._posting[account_id].copy(), timeout=_POSTING_SECONDS)
         try:
             return await self._ask(account_id, hold)
         except InsufficientFundsError:
@@ -152,8 +146,11 @@ class Charges:
 
     async def _tell(self, account_id: str, asked: Sequence[_Asked], balance_micros: int | None) -> None:
         if balance_micros is not None:
+            # The account's row was locked for this before it could be for what is still being posted: who asks for one
+            # thing after the other is told of a balance from which the first is gone.
+            told_micros = balance_micros - self._posting_micros.get(account_id, 0)
             for each in asked:
-                each.balance_micros.set_result(balance_micros)
+                each.balance_micros.set_result(told_micros)
         elif len(asked) == 1:
             asked[0].balance_micros.set_exception(InsufficientFundsError())
         else:
