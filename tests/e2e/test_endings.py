@@ -120,6 +120,25 @@ async def send_half_a_body(edge: Edge) -> None:
     await (await send(edge, request(b"Content-Length: 10", method=b"POST") + b"half")).rest()
 
 
+async def begin_and_be_silent(wire: Wire) -> None:
+    await wire.head()
+    await wire.send(PARTIAL)
+    await silent(wire)
+
+
+async def stall_in_the_body_within_the_answer(edge: Edge) -> None:
+    edge.origin.script = begin_and_be_silent
+    await (await send(edge, request(b"Content-Length: 10", method=b"POST") + b"half")).ended()
+
+
+async def break_the_framing_within_the_answer(edge: Edge) -> None:
+    edge.origin.script = begin_and_be_silent
+    wire = await send(edge, request(b"Transfer-Encoding: chunked", method=b"POST") + b"2\r\nok\r\n")
+    await wire.head()
+    await wire.send(b"x\r\n")
+    await wire.ended()
+
+
 async def wait_for_the_first_byte(edge: Edge) -> None:
     await answer_with(edge, silent)
 
@@ -215,6 +234,8 @@ LIMITS = "timeouts: {{{}: 0.3}}"
         (send_a_large_body, ("limited", "body_bytes"), EdgeOptions()),
         (send_half_a_head, ("timed_out", "client_head"), EdgeOptions(server=QUICK)),
         (send_half_a_body, ("timed_out", "client_body"), EdgeOptions(server=QUICK)),
+        (stall_in_the_body_within_the_answer, ("timed_out", "client_body"), EdgeOptions(server=QUICK)),
+        (break_the_framing_within_the_answer, ("malformed", None), EdgeOptions()),
         (wait_for_the_first_byte, ("timed_out", "upstream_first_byte"), LIMITS.format("first_byte_seconds")),
         (wait_within_the_answer, ("timed_out", "upstream_idle"), LIMITS.format("idle_seconds")),
         (trickle, ("timed_out", "upstream_total"), LIMITS.format("total_seconds")),

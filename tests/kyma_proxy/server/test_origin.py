@@ -9,6 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.server import origin as origin_module
 from kyma_proxy.server.origin import Origin, claimed_origin
 
 LOOPBACK = ip_network("127.0.0.0/8")
@@ -67,3 +68,10 @@ async def test_forwarded_headers_are_believed_from_trusted_peers_only(serve, tru
     edge = await serve(describe, trusted_proxies=trusted)
     answer = await edge.ask(b"GET /a HTTP/1.1\r\nHost: h\r\n" + sent + b"\r\n")
     assert json.loads(answer.body) == origin
+
+
+def test_an_ipv4_peer_is_one_however_a_listener_on_ipv6_tells_of_it() -> None:
+    networks = (ip_network("127.0.0.0/8"),)
+    for address in ("127.0.0.1", "::ffff:127.0.0.1"):
+        assert origin_module._is_in(origin_module._parsed(address), networks)
+    assert not origin_module._is_in(origin_module._parsed("::1"), networks)
