@@ -54,7 +54,7 @@ def test_the_rule_says_whether_the_header_agrees() -> None:
     lying = honest[:40] + struct.pack("<I", 16_000 * 60) + honest[44:]
     judgement = judge(memoryview(lying))
     assert (judgement.seconds, judgement.header_seconds) == (12, 60)
-    assert judgement.rule == "audio bytes to the end; header says 60.000 s"
+    assert judgement.rule == "audio bytes to the end, data chunk; header says 60.000 s"
     assert judge(memoryview(silent_m4a(12, fragmented=True))).rule.endswith("header agrees")
     assert judge(memoryview(b"RF64" + honest[4:])).rule == "data chunk; header says nothing"
 

@@ -48,12 +48,17 @@ def test_every_sample_size_counts(channels: int, bits: int) -> None:
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFF0, 10 * 160_000, 160_002])
 def test_a_data_size_beyond_the_file_counts_what_is_there(size: int) -> None:
     measured = measure(memoryview(with_data_size(silent_wav(10), size)))
-    assert (measured.duration, measured.rule) == (10, TO_THE_END)
+    assert (measured.duration, measured.rule) == (10, f"{TO_THE_END}, data chunk")
 
 
-def test_a_data_size_below_the_bytes_that_follow_is_a_lie_too() -> None:
+def test_a_data_size_below_the_bytes_that_follow_is_believed_as_every_decoder_does() -> None:
     measured = measure(memoryview(with_data_size(silent_wav(400), 16_000 * 60)))
-    assert (measured.duration, measured.rule) == (400, TO_THE_END)
+    assert (measured.duration, measured.rule) == (60, "data chunk")
+
+
+def test_an_empty_data_chunk_in_front_of_whole_chunks_is_empty() -> None:
+    assert seconds(riff(fmt(), chunk(b"data", b""), chunk(b"LIST", b"INFO"), chunk(b"data", bytes(16_000)))) == 1
+    assert seconds(riff(fmt(), chunk(b"data", b""), chunk(b"LIST", b"INFO"))) == 0
 
 
 def test_a_cut_file_counts_what_is_there() -> None:
@@ -72,6 +77,11 @@ def test_an_odd_data_chunk_may_lack_its_padding(tail: bytes) -> None:
     data = riff(fmt(block=1, bits=8), b"data" + struct.pack("<I", 8_001) + bytes(8_001)) + tail
     measured = measure(memoryview(data))
     assert (measured.duration, measured.rule) == (Fraction(8_001, 8_000), "data chunk")
+
+
+def test_an_odd_chunk_without_padding_in_front_of_the_audio_is_read_over() -> None:
+    note = b"note" + struct.pack("<I", 3) + b"abc"
+    assert seconds(riff(fmt(), note, chunk(b"data", bytes(16_000)))) == 1
 
 
 def test_several_data_chunks_add_up() -> None:
@@ -101,6 +111,10 @@ def test_extensible_names_its_codec_further_down() -> None:
 @pytest.mark.parametrize(("codec", "block", "bits"), [(3, 4, 32), (3, 8, 64), (6, 1, 8), (7, 1, 0)])
 def test_float_and_telephone_codecs(codec: int, block: int, bits: int) -> None:
     assert seconds(riff(fmt(codec, 1, 8000, block, bits), chunk(b"data", bytes(8000 * block)))) == 1
+
+
+def test_a_block_size_left_unsaid_is_that_of_the_samples() -> None:
+    assert seconds(riff(fmt(block=0), chunk(b"data", bytes(16_000)))) == 1
 
 
 def test_ima_adpcm_by_blocks() -> None:
@@ -144,11 +158,11 @@ def test_a_header_without_audio_is_nothing() -> None:
         (riff(fmt(rate=0), chunk(b"data", bytes(100))), "0 Hz"),
         (riff(fmt(rate=1), chunk(b"data", bytes(100))), "1 Hz"),
         (riff(fmt(rate=768_001), chunk(b"data", bytes(100))), "768001 Hz"),
-        (riff(fmt(block=0), chunk(b"data", bytes(100))), "contradicts itself"),
         (riff(fmt(block=8), chunk(b"data", bytes(100))), "contradicts itself"),
         (riff(fmt(bits=0, block=0), chunk(b"data", bytes(100))), "contradicts itself"),
         (riff(fmt(0x11, 1, 8000, 4, 4), chunk(b"data", bytes(100))), "contradicts itself"),
-        (riff(fmt(0x31, 1, 8000, 65, 0), chunk(b"data", bytes(650))), "0x0031"),
+        (riff(fmt(0x31, 1, 8000, 66, 0), chunk(b"data", bytes(660))), "0x0031"),
+        (riff(fmt(0xF1AC, 1, 8000, 4, 16), chunk(b"data", bytes(660))), "FLAC"),
         (riff(fmt(0x55), chunk(b"data", bytes(650))), "no sequence of MP3 frames"),
         (riff(fmt(0x55), *[chunk(b"data", MP3_FRAME * 5)] * 2), "several `data` chunks"),
         (riff(fmt(), chunk(b"abcd", b"") * CHUNKS_MAX), "more than 1024 chunks"),
