@@ -1,6 +1,6 @@
 """The whole plugin kit. A plugin imports this module and its own, nothing else of `kyma_proxy`."""
 
-from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.clock import monotonic_seconds, thread_cpu_seconds
 from kyma_proxy.codings import is_gzip, require_utf_8, unpack
 from kyma_proxy.documents import DOCUMENT_VALUES_MAX, parse_document, require_few_values
 from kyma_proxy.errors import ErrorCode, GatewayError
@@ -87,6 +87,7 @@ __all__ = [
     "require_few_values",
     "require_utf_8",
     "spoken_text",
+    "thread_cpu_seconds",
     "unpack",
     "usd_number",
 ]

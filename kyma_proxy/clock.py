@@ -11,6 +11,11 @@ def monotonic_seconds() -> float:
     return time.monotonic()
 
 
+def thread_cpu_seconds() -> float:
+    """Processor time that the calling thread has used, for limits that a busy machine must not shorten."""
+    return time.thread_time()
+
+
 def utc_now() -> datetime:
     """The wall clock, for log lines and names only: books take their time from the database."""
     return datetime.now(UTC)

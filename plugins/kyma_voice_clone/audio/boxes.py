@@ -6,20 +6,19 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from kyma_voice_clone.audio.deadline import Deadline
 from kyma_voice_clone.audio.judgement import unreadable
 
-BOXES_MAX: Final = 65_536
-"""Boxes visited in one file: five minutes of audio in fragments of two frames fit."""
-ROWS_MAX: Final = 131_072
-"""Rows of one table: 46 minutes of AAC at 48 kHz."""
+BOXES_MAX: Final = 131_072
+"""Boxes visited in one file: five minutes of audio in fragments of one frame fit."""
+BLOCK_ROWS: Final = 4_096
+"""Rows of a table that are in memory at once."""
 _HEADER: Final = struct.Struct(">I4s")
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """One box: its name, where it and its content begin, and where it says that it ends."""
 
     name: bytes
@@ -29,16 +28,21 @@ class Box:
 
 
 class Boxes:
-    """The boxes of one file. Every visit counts against `BOXES_MAX`; all refusals are AUDIO_UNREADABLE."""
+    """The boxes of one file. Every visit counts against `BOXES_MAX` and the deadline; faults are AUDIO_UNREADABLE."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: memoryview, deadline: Deadline) -> None:
         self.data = data
+        self._deadline = deadline
         self._left = BOXES_MAX
 
-    def within(self, start: int, end: int) -> Iterator[Box]:
-        """The boxes that begin between two offsets; the last one may say that it ends later."""
+    def within(self, start: int, end: int, *, strays: bool = False) -> Iterator[Box]:
+        """The boxes that begin between two offsets; the last one may say that it ends later.
+
+        With `strays` the boxes end before bytes that are none, otherwise such bytes are a fault.
+        """
         position = start
         while position + 8 <= end:
+            self._deadline.check()
             self._left -= 1
             if self._left < 0:
                 raise unreadable(f"it has more than {BOXES_MAX} boxes")
@@ -49,6 +53,8 @@ class Boxes:
             elif size == 0:
                 size = end - position
             if position + size < content:
+                if strays:
+                    return
                 raise unreadable("a box in it is smaller than its own header")
             yield Box(name, position, content, position + size)
             position += size
@@ -83,16 +89,68 @@ class Boxes:
         value: int = struct.unpack_from(form, self.data, box.start + offset)[0]
         return value
 
-    def table(self, box: Box, offset: int, numbers: int, wide: bool = False) -> array[int]:
-        """`numbers` unsigned 32-bit (64-bit if `wide`) numbers at `offset` of the box's content."""
-        width = 8 if wide else 4
+    def rows(self, box: Box, offset: int, count: int, *, numbers: int = 1, wide: bool = False) -> Rows:
+        """A table of `count` rows of so many unsigned 32-bit (64-bit if `wide`) numbers at `offset` of the content."""
         start = box.start + offset
-        if numbers > 3 * ROWS_MAX:
-            raise unreadable(f"its {box.name.decode('latin-1')!r} table has too many rows")
-        if start + numbers * width > min(box.end, len(self.data)):
+        row_bytes = numbers * (8 if wide else 4)
+        if start + count * row_bytes > min(box.end, len(self.data)):
             raise unreadable(f"its {box.name.decode('latin-1')!r} table is cut short")
-        rows = array("Q" if wide else "I")
-        rows.frombytes(self.data[start : start + numbers * width])
-        if sys.byteorder == "little":
-            rows.byteswap()
-        return rows
+        return Rows(self.data[start : start + count * row_bytes], numbers, "Q" if wide else "I")
+
+    def compact_rows(self, box: Box, offset: int, count: int, bits: int) -> CompactRows:
+        """A table of `count` unsigned numbers of 4, 8 or 16 bits at `offset` of the box's content."""
+        start, byte_count = box.start + offset, -(-count * bits // 8)
+        if bits not in (4, 8, 16) or start + byte_count > min(box.end, len(self.data)):
+            raise unreadable(f"its {box.name.decode('latin-1')!r} table is not plausible")
+        return CompactRows(self.data[start : start + byte_count], count, bits)
+
+
+class Rows:
+    """A table in the file, of which no more than `BLOCK_ROWS` rows are in memory at once."""
+
+    def __init__(self, data: memoryview, numbers: int, code: str) -> None:
+        self._data = data
+        self._numbers = numbers
+        self._code = code
+        self._row_bytes = numbers * array(code).itemsize
+
+    def __len__(self) -> int:
+        return len(self._data) // self._row_bytes
+
+    def blocks(self) -> Iterator[array[int]]:
+        """The numbers of `BLOCK_ROWS` rows after the other."""
+        step = BLOCK_ROWS * self._row_bytes
+        for start in range(0, len(self._data), step):
+            numbers = array(self._code, bytes(self._data[start : start + step]))
+            if sys.byteorder == "little":
+                numbers.byteswap()
+            yield numbers
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        for block in self.blocks():
+            yield from zip(*(block[n :: self._numbers] for n in range(self._numbers)), strict=True)
+
+
+class CompactRows:
+    """A table of numbers of 4, 8 or 16 bits (ISO/IEC 14496-12, section 8.7.3.3, `stz2`)."""
+
+    def __init__(self, data: memoryview, count: int, bits: int) -> None:
+        self._data = data
+        self._count = count
+        self._bits = bits
+
+    def __len__(self) -> int:
+        return self._count
+
+    def blocks(self) -> Iterator[array[int]]:
+        """The numbers of `BLOCK_ROWS` rows after the other."""
+        step = BLOCK_ROWS * self._bits // 8
+        for start in range(0, len(self._data), step):
+            yield self._unpack(self._data[start : start + step])[: self._count - start * 8 // self._bits]
+
+    def _unpack(self, packed: memoryview) -> array[int]:
+        if self._bits == 4:
+            return array("I", (half for byte in packed for half in (byte >> 4, byte & 0xF)))
+        if self._bits == 8:
+            return array("I", packed)
+        return array("I", (number for (number,) in struct.iter_unpack(">H", packed)))

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from kyma_voice_clone.audio import mp3, mp4, wav
+from kyma_voice_clone.audio.deadline import Deadline
 from kyma_voice_clone.audio.header import header_seconds
 from kyma_voice_clone.audio.judgement import Format, Judgement, Measured, check_duration
 from kyma_voice_clone.audio.sniff import sniff
 
 __all__ = ["Judgement", "check_duration", "judge"]
 
-_MEASURES: Final[Mapping[Format, Callable[[memoryview], Measured]]] = {
+_MEASURES: Final[Mapping[Format, Callable[[memoryview, Deadline], Measured]]] = {
     "mp3": mp3.measure,
     "wav": wav.measure,
     "m4a": mp4.measure,
@@ -25,11 +26,12 @@ def judge(data: memoryview) -> Judgement:
     """Recognise a recording and establish how long it plays, from its bytes alone.
 
     The bytes that are present decide; the header's word is read by mutagen and noted in `rule`. Takes time linear in
-    the size. Raises GatewayError UNSUPPORTED_FORMAT for anything but MP3, WAV and M4A, and AUDIO_UNREADABLE for one of
-    those whose duration cannot be established.
+    the size, and gives up at a deadline. Raises GatewayError UNSUPPORTED_FORMAT for anything but MP3, WAV and M4A, and
+    AUDIO_UNREADABLE for one of those whose duration cannot be established.
     """
+    deadline = Deadline()
     audio_format = sniff(data)
-    measured = _MEASURES[audio_format](data)
+    measured = _MEASURES[audio_format](data, deadline)
     claimed = header_seconds(audio_format, measured.header)
     return Judgement(audio_format, measured.duration, _rule(measured, claimed), claimed)
 

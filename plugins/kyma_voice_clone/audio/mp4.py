@@ -1,7 +1,7 @@
 """How long an M4A file plays: its audio units that are present, timed by what the codec makes of each.
 
-Box layout: ISO/IEC 14496-12. The time tables and the edit list only refine the result within a few units, which is what
-an encoder's delay and padding come to; beyond that they are a claim, and the units decide.
+Box layout: ISO/IEC 14496-12. The time tables refine the result within a few units, which is what an encoder's delay
+and padding come to; beyond that they are a claim, and the units decide. An edit list takes away, and never adds.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from fractions import Fraction
 from typing import Final
 
 from kyma_voice_clone.audio.boxes import Box, Boxes
+from kyma_voice_clone.audio.deadline import Deadline
 from kyma_voice_clone.audio.judgement import Measured, unreadable, unsupported
 from kyma_voice_clone.audio.mp4_codec import Unit, read_unit
-from kyma_voice_clone.audio.mp4_units import Defaults, Present, count_fragment, count_tables
+from kyma_voice_clone.audio.mp4_edits import played_units, read_edits, read_gapless
+from kyma_voice_clone.audio.mp4_units import Defaults, Present, count_fragment, count_tables, time_rows
 
-_AUDIO_BRANDS: Final = (b"M4A ", b"M4B ")
-"""Brands that say audio: a picture track in such a file is cover art or chapters."""
+_AUDIO_BRAND: Final = b"M4A "
+"""The brand that says audio: a picture track in such a file is cover art."""
 _TRIM_UNITS_MAX: Final = 5
 """Encoder delay and padding: 2112 samples for AAC, twice that with band replication, and a unit at the end."""
 _HEADER_BYTES_MAX: Final = 64 * 1024
@@ -33,23 +35,23 @@ class _Track:
     handler: bytes
 
 
-def measure(data: memoryview) -> Measured:
+def measure(data: memoryview, deadline: Deadline) -> Measured:
     """The duration of the first audio track.
 
-    Raises GatewayError: AUDIO_UNREADABLE, or UNSUPPORTED_FORMAT for a video, AMR, or a file without audio.
+    Raises GatewayError: AUDIO_UNREADABLE, or UNSUPPORTED_FORMAT for a video, another codec, or a file without audio.
     """
-    boxes = Boxes(data)
+    boxes = Boxes(data, deadline)
     movie = next((box for box in boxes.within(0, len(data)) if box.name == b"moov"), None)
     if movie is None or movie.end > len(data):
         raise unreadable("its index (`moov`) is missing or cut short")
-    track = _audio_track(boxes, movie, is_audio_brand=bytes(data[8:12]) in _AUDIO_BRANDS)
+    track = _audio_track(boxes, movie, is_audio_brand=bytes(data[8:12]) == _AUDIO_BRAND)
     sample_table = boxes.get(track.media, b"minf", b"stbl")
     unit = read_unit(boxes, boxes.get(sample_table, b"stsd"))
 
     present = Present(len(data))
     count_tables(boxes, sample_table, present)
     defaults = _defaults(boxes, movie, track.id)
-    for box in boxes.within(movie.end, len(data)):
+    for box in boxes.within(movie.end, len(data), strays=True):
         if box.end > len(data) or present.cut:
             break
         if box.name == b"moof":
@@ -88,45 +90,30 @@ def _defaults(boxes: Boxes, movie: Box, track_id: int) -> Defaults:
 
 
 def _duration(boxes: Boxes, movie: Box, track: _Track, unit: Unit, present: Present) -> tuple[Fraction, str]:
-    """Seconds by the units; by the time tables and the edit list where they stay within what encoders trim."""
+    """Seconds by the units; of them what the edit list plays, and by the time tables within what encoders trim."""
     by_units = present.units * unit.seconds
     header = boxes.get(track.media, b"mdhd")
     ticks_per_second = boxes.number(header, 20 if boxes.number(header, 0) >> 24 else 12)
-    if not ticks_per_second:
+    if not ticks_per_second or not present.ticks:
         return by_units, "audio units counted"
-    by_tables = _edited(boxes, movie, track, present.ticks, ticks_per_second)
-    if by_tables == by_units:
-        return by_units, "audio units counted"
-    if max(Fraction(0), by_units - _TRIM_UNITS_MAX * unit.seconds) < by_tables < by_units:
-        return by_tables, "audio units counted, encoder delay trimmed"
-    return by_units, "audio units counted, time table contradicts"
-
-
-def _edited(boxes: Boxes, movie: Box, track: _Track, ticks: int, ticks_per_second: int) -> Fraction:
-    """Seconds of the media that the edit list presents: from its start, for at most its length (0 is all)."""
-    whole = Fraction(ticks, ticks_per_second)
-    edits = boxes.find(track.box, b"edts", b"elst")
-    movie_header = boxes.find(movie, b"mvhd")
-    if edits is None or movie_header is None:
-        return whole
-    movie_rate = boxes.number(movie_header, 20 if boxes.number(movie_header, 0) >> 24 else 12)
-    wide = boxes.number(edits, 0) >> 24 == 1
-    form = ">Qqi" if wide else ">Iii"
-    count = boxes.number(edits, 4)
-    if not 1 <= count <= 2 or edits.start + 8 + count * struct.calcsize(form) > edits.end or not movie_rate:
-        return whole
-    rows = [struct.unpack_from(form, boxes.data, edits.start + 8 + n * struct.calcsize(form)) for n in range(count)]
-    shown = [(length, media_start) for length, media_start, _ in rows if media_start >= 0]
-    if len(shown) != 1:
-        return whole
-    length: int = shown[0][0]
-    media_start: int = shown[0][1]
-    rest = whole - Fraction(media_start, ticks_per_second)
-    tick = Fraction(1, movie_rate)
-    # The length is rounded to the movie's coarser ticks: within one of them the media's own are exact.
-    if length and length * tick + tick <= rest:
-        return length * tick
-    return rest
+    by_table = Fraction(present.ticks, ticks_per_second)
+    trim_max = min(by_units, _TRIM_UNITS_MAX * unit.seconds)
+    edits = read_edits(boxes, movie, track.box, ticks_per_second)
+    rule = "audio units counted"
+    if not by_units - trim_max < by_table <= by_units:
+        rule = "audio units counted, time table contradicts"
+        rows = time_rows(boxes, boxes.get(track.media, b"minf", b"stbl"), present)
+        played = played_units(edits, rows, present.units, ticks_per_second) * unit.seconds if edits else by_units
+    elif edits:
+        played = sum((edit.seconds_of(by_table) for edit in edits), Fraction(0))
+    else:
+        gapless = Fraction(read_gapless(boxes, movie), unit.rate_hz)
+        played = by_units - gapless if 0 < gapless < trim_max else by_table
+    if played == by_units:
+        return played, rule
+    if by_units - trim_max < played < by_units:
+        return played, f"{rule}, encoder delay trimmed"
+    return played, f"{rule}, edit list followed"
 
 
 def _header(boxes: Boxes, track: _Track, sample_table: Box) -> bytes:

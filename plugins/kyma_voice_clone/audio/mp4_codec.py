@@ -20,7 +20,43 @@ _SPECTRAL_BAND: Final = (5, 29)
 _LOW_DELAY: Final = (23, 39)
 _AAC_TYPES: Final = (1, 2, 3, 4, *_LOW_DELAY)
 _AAC_OBJECTS: Final = (0x40, 0x66, 0x67, 0x68)
-_AMR: Final = (b"samr", b"sawb", b"sawp")
+_OTHER_ENTRIES: Final = {
+    b"samr": "AMR",
+    b"sawb": "AMR",
+    b"sawp": "AMR",
+    b"Opus": "Opus",
+    b"fLaC": "FLAC",
+    b"ac-3": "AC-3",
+    b"ec-3": "E-AC-3",
+    b"ac-4": "AC-4",
+    b"dtsc": "DTS",
+    b"dtsh": "DTS",
+    b"dtsl": "DTS",
+    b"dtse": "DTS",
+    b".mp3": "MP3",
+    b"mp3 ": "MP3",
+    b"ms\0\x55": "MP3",
+    b"mhm1": "MPEG-H",
+    b"mha1": "MPEG-H",
+    **dict.fromkeys((b"sowt", b"twos", b"lpcm", b"ipcm", b"fpcm", b"raw ", b"in24", b"in32", b"fl32", b"fl64"), "PCM"),
+    b"ulaw": "PCM",
+    b"alaw": "PCM",
+    b"ima4": "ADPCM",
+    b"QDM2": "QDesign",
+    b"Qclp": "QCELP",
+    b"sqcp": "QCELP",
+    b"sevc": "EVRC",
+}
+_OTHER_OBJECTS: Final = {
+    0x69: "MP3",
+    0x6B: "MP3",
+    0xA5: "AC-3",
+    0xA6: "E-AC-3",
+    0xA9: "DTS",
+    0xDD: "Vorbis",
+    0xE1: "QCELP",
+}
+"""Object types registered with the MPEG-4 registration authority (mp4ra)."""
 _PROTECTED: Final = (b"enca", b"drms")
 _EXTRA_FIELD_BYTES: Final = {0: 0, 1: 16, 2: 36}
 """What QuickTime's versions of the sample entry have more than the 28 bytes of the standard's."""
@@ -40,12 +76,12 @@ class Unit:
 
 
 def read_unit(boxes: Boxes, description: Box) -> Unit:
-    """The access unit of the first entry of an `stsd` box. Raises GatewayError, 415 for AMR, else AUDIO_UNREADABLE."""
+    """The access unit of the first entry of an `stsd` box. Raises GatewayError, 415 for another codec."""
     entry = next(boxes.children(description, skip=8), None)
     if entry is None:
         raise unreadable("its sample description is empty")
-    if entry.name in _AMR:
-        raise unsupported("AMR audio in a 3GP or MP4 container")
+    if entry.name in _OTHER_ENTRIES:
+        raise unsupported(f"{_OTHER_ENTRIES[entry.name]} audio in a 3GP or MP4 container")
     if entry.name in _PROTECTED:
         raise unreadable("it is copy-protected")
     if entry.name not in (b"mp4a", b"alac"):
@@ -83,6 +119,8 @@ def _read_esds(boxes: Boxes, config: Box) -> Unit:
             position += 1 + data[position]
         position += 2 * (flags >> 5 & 1)
         position, _ = _descriptor(data, position, 0x04)
+        if data[position] in _OTHER_OBJECTS:
+            raise unsupported(f"{_OTHER_OBJECTS[data[position]]} audio in an MP4 container")
         if data[position] not in _AAC_OBJECTS:
             raise unreadable(f"MPEG-4 object type {data[position]:#04x} is not supported, only AAC")
         position, size = _descriptor(data, position + 13, 0x05)

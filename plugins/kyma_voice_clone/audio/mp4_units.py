@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, repeat
 from typing import Final
 
-from kyma_voice_clone.audio.boxes import ROWS_MAX, Box, Boxes
+from kyma_voice_clone.audio.boxes import BLOCK_ROWS, Box, Boxes
 from kyma_voice_clone.audio.judgement import unreadable
+
+UNITS_MAX: Final = 131_072
+"""Units counted in one file: 46 minutes of AAC at 48 kHz. What is longer is long enough for any refusal."""
+_Blocks = Iterable["array[int]"]
 
 
 @dataclass(slots=True)
@@ -42,57 +46,90 @@ class Present:
             self.cut = True
         self.units += present
         self.end = offset + total
-        if self.units > ROWS_MAX:
-            raise unreadable(f"it has more than {ROWS_MAX} audio frames")
+        if self.units >= UNITS_MAX:
+            self.cut = True
         return present
+
+
+class _Sizes:
+    """Takes the sizes of units from a table in turn, a block in memory at a time."""
+
+    def __init__(self, blocks: _Blocks) -> None:
+        self._blocks = iter(blocks)
+        self._block: array[int] = array("I")
+        self._position = 0
+
+    def take(self, count: int) -> Iterator[Sequence[int]]:
+        """The sizes of the next `count` units in pieces; fewer where the table ends."""
+        while count > 0:
+            if self._position == len(self._block):
+                self._block, self._position = next(self._blocks, array("I")), 0
+                if not self._block:
+                    return
+            piece = self._block[self._position : self._position + count]
+            self._position += len(piece)
+            count -= len(piece)
+            yield piece
 
 
 def count_tables(boxes: Boxes, sample_table: Box, present: Present) -> None:
     """Count the units of an `stbl` box into `present`."""
-    sizes = _sizes(boxes, boxes.get(sample_table, b"stsz"))
-    offsets = _chunk_offsets(boxes, sample_table)
-    in_chunk = _units_per_chunk(boxes, boxes.get(sample_table, b"stsc"), len(offsets))
-    first = 0
+    blocks, units = _size_blocks(boxes, sample_table)
+    sizes = _Sizes(blocks)
+    offsets, chunks = _chunk_offsets(boxes, sample_table)
+    in_chunk = _units_per_chunk(boxes, boxes.get(sample_table, b"stsc"), chunks)
     for offset, count in zip(offsets, in_chunk, strict=False):
-        if first >= len(sizes) or present.cut:
+        if units <= 0 or present.cut:
             break
-        present.add(offset, sizes[first : first + count])
-        first += count
+        for piece in sizes.take(min(count, units)):
+            present.add(offset, piece)
+            offset = present.end
+        units -= count
     present.ticks += _ticks_of_first(boxes, boxes.get(sample_table, b"stts"), present.units)
 
 
-def _sizes(boxes: Boxes, box: Box) -> array[int]:
-    """The size in bytes of every unit; one that all share is written out, since units are few."""
+def _size_blocks(boxes: Boxes, sample_table: Box) -> tuple[_Blocks, int]:
+    """The size in bytes of every unit, and how many there are."""
+    compact = boxes.find(sample_table, b"stz2")
+    box = compact or boxes.get(sample_table, b"stsz")
     shared, count = boxes.number(box, 4), boxes.number(box, 8)
-    if count > ROWS_MAX:
-        raise unreadable(f"it has more than {ROWS_MAX} audio frames")
-    return array("I", [shared]) * count if shared else boxes.table(box, 12, count)
+    if compact is not None:
+        return boxes.compact_rows(box, 12, count, shared & 0xFF).blocks(), count
+    if shared:
+        block = array("I", [shared]) * BLOCK_ROWS
+        return repeat(block, -(-count // BLOCK_ROWS)), count
+    return boxes.rows(box, 12, count).blocks(), count
 
 
-def _chunk_offsets(boxes: Boxes, sample_table: Box) -> array[int]:
+def _chunk_offsets(boxes: Boxes, sample_table: Box) -> tuple[Iterator[int], int]:
     narrow = boxes.find(sample_table, b"stco")
     box = narrow or boxes.get(sample_table, b"co64")
-    return boxes.table(box, 8, boxes.number(box, 4), wide=narrow is None)
+    rows = boxes.rows(box, 8, boxes.number(box, 4), wide=narrow is None)
+    return chain.from_iterable(rows.blocks()), len(rows)
 
 
-def _units_per_chunk(boxes: Boxes, box: Box, chunks: int) -> list[int]:
+def _units_per_chunk(boxes: Boxes, box: Box, chunks: int) -> Iterator[int]:
     """How many units each chunk holds; the table has a row only where that changes."""
-    rows = boxes.table(box, 8, 3 * boxes.number(box, 4))
-    firsts, counts = rows[0::3], rows[1::3]
-    per_chunk: list[int] = []
-    for index, (first, count) in enumerate(zip(firsts, counts, strict=True)):
-        following = firsts[index + 1] if index + 1 < len(firsts) else chunks + 1
-        if first != len(per_chunk) + 1 or not first < following <= chunks + 1:
+    begun = count = 0
+    for first, units, _ in boxes.rows(box, 8, boxes.number(box, 4), numbers=3):
+        if first <= begun or (not begun and first != 1):
             raise unreadable("its chunk table is not in order")
-        per_chunk += [count] * (following - first)
-    return per_chunk
+        yield from repeat(count, first - begun if begun else 0)
+        begun, count = first, units
+    yield from repeat(count, max(0, chunks + 1 - begun) if begun else 0)
+
+
+def time_rows(boxes: Boxes, sample_table: Box, present: Present) -> Iterable[tuple[int, ...]]:
+    """The rows (count, ticks of each) of an `stts` box; a single one over all units where fragments gave the ticks."""
+    box = boxes.get(sample_table, b"stts")
+    rows = boxes.rows(box, 8, boxes.number(box, 4), numbers=2)
+    return rows if len(rows) else [(present.units, max(1, present.ticks // present.units))]
 
 
 def _ticks_of_first(boxes: Boxes, box: Box, units: int) -> int:
     """The ticks that an `stts` box gives to the first `units` units."""
-    rows = boxes.table(box, 8, 2 * boxes.number(box, 4))
     ticks = 0
-    for count, delta in zip(rows[0::2], rows[1::2], strict=True):
+    for count, delta in boxes.rows(box, 8, boxes.number(box, 4), numbers=2):
         counted = min(count, units)
         ticks += counted * delta
         units -= counted
@@ -156,15 +193,27 @@ def _count_run(boxes: Boxes, run: Box, at: tuple[int, int], defaults: Defaults, 
     if flags & _DATA_OFFSET:
         offset, position = base + boxes.number(run, position, ">i"), position + 4
     position += 4 if flags & _FIRST_FLAGS else 0
-    if offset < 0 or count > ROWS_MAX:
+    if offset < 0:
         raise unreadable("a fragment in it is not plausible")
     fields = [field for field in _ROW_FIELDS if flags & field]
-    rows = boxes.table(run, position, count * len(fields))
+    for block, rows in _run_blocks(boxes, run, position, count, len(fields)):
 
-    def column(field: int, default: int) -> array[int]:
-        return rows[fields.index(field) :: len(fields)] if field in fields else array("I", [default]) * count
+        def column(field: int, default: int, block: array[int] = block, rows: int = rows) -> array[int]:
+            return block[fields.index(field) :: len(fields)] if field in fields else array("I", [default]) * rows
 
-    sizes = column(_UNIT_SIZE, defaults.size)
-    counted = present.add(offset, sizes)
-    present.ticks += sum(column(_UNIT_TICKS, defaults.ticks)[:counted])
-    return offset + sum(sizes)
+        counted = present.add(offset, column(_UNIT_SIZE, defaults.size))
+        present.ticks += sum(column(_UNIT_TICKS, defaults.ticks)[:counted])
+        if present.cut:
+            break
+        offset = present.end
+    return offset
+
+
+def _run_blocks(boxes: Boxes, run: Box, position: int, count: int, fields: int) -> Iterator[tuple[array[int], int]]:
+    """The rows of a `trun`, and how many rows they are: without fields a row takes no bytes."""
+    if fields:
+        for block in boxes.rows(run, position, count, numbers=fields).blocks():
+            yield block, len(block) // fields
+    else:
+        for start in range(0, min(count, UNITS_MAX), BLOCK_ROWS):
+            yield array("I"), min(BLOCK_ROWS, count - start)

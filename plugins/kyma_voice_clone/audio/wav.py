@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from kyma_voice_clone.audio import mp3
+from kyma_voice_clone.audio.deadline import Deadline
 from kyma_voice_clone.audio.judgement import Measured, unreadable
 from kyma_voice_clone.audio.wav_codec import EXTENSIBLE, MP3, WaveFormat, count_samples
 
@@ -37,7 +38,7 @@ class _Chunks:
     """Whether the size of the audio was unknown or false, so that all bytes up to the end are audio."""
 
 
-def measure(data: memoryview) -> Measured:
+def measure(data: memoryview, deadline: Deadline) -> Measured:
     """The duration of a RIFF, RF64 or BW64 WAVE file. Raises GatewayError AUDIO_UNREADABLE."""
     chunks = _read_chunks(data)
     form = chunks.form
@@ -49,7 +50,7 @@ def measure(data: memoryview) -> Measured:
     if form.codec == MP3:
         if len(chunks.parts) > 1:
             raise unreadable("its MP3 audio is in several `data` chunks")
-        inner = mp3.measure(chunks.parts[0])
+        inner = mp3.measure(chunks.parts[0], deadline)
         duration, rule = inner.duration, inner.rule
     else:
         samples, rule = count_samples(form, sum(map(len, chunks.parts)), chunks.declared_samples)

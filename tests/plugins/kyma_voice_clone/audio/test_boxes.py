@@ -1,21 +1,21 @@
 from __future__ import annotations
 
 import struct
-from array import array
 
 import pytest
 
 from kyma_proxy.api import ErrorCode, GatewayError
 from kyma_proxy.testing.audio import box
-from kyma_voice_clone.audio.boxes import BOXES_MAX, ROWS_MAX, Box, Boxes
+from kyma_voice_clone.audio.boxes import BLOCK_ROWS, BOXES_MAX, Box, Boxes
+from kyma_voice_clone.audio.deadline import Deadline
 
 
 def top(data: bytes) -> list[Box]:
-    return list(Boxes(memoryview(data)).within(0, len(data)))
+    return list(Boxes(memoryview(data), Deadline()).within(0, len(data)))
 
 
 def first(data: bytes) -> tuple[Boxes, Box]:
-    boxes = Boxes(memoryview(data))
+    boxes = Boxes(memoryview(data), Deadline())
     return boxes, next(boxes.within(0, len(data)))
 
 
@@ -48,10 +48,10 @@ def test_a_child_must_lie_in_its_parent() -> None:
 
 def test_visits_are_counted() -> None:
     data = memoryview(box(b"free") * (BOXES_MAX // 2))
-    boxes = Boxes(data)
+    boxes = Boxes(data, Deadline())
     for _ in range(2):
         list(boxes.within(0, len(data)))
-    with pytest.raises(GatewayError, match="more than 65536 boxes"):
+    with pytest.raises(GatewayError, match="more than 131072 boxes"):
         next(boxes.within(0, len(data)))
 
 
@@ -73,14 +73,55 @@ def test_nested_without_end_is_no_recursion() -> None:
     assert boxes.find(movie, *[b"moov"] * 1_000) is not None
 
 
+def test_where_strays_are_expected_boxes_end_before_bytes_that_are_none() -> None:
+    data = box(b"moof", b"abcd") + b"\0\0\0\1stray bytes"
+    boxes = Boxes(memoryview(data), Deadline())
+    assert [found.name for found in boxes.within(0, len(data), strays=True)] == [b"moof"]
+
+
+def test_the_walk_ends_at_the_deadline() -> None:
+    data = box(b"free") * 10_000
+    with pytest.raises(GatewayError, match="takes too long"):
+        list(Boxes(memoryview(data), Deadline(seconds=0)).within(0, len(data)))
+
+
 def test_reads_numbers_and_tables_within_the_box_only() -> None:
     boxes, stsz = first(box(b"stsz", struct.pack(">IQII", 7, 8, 9, 10)) + bytes(100))
     assert (boxes.number(stsz, 0), boxes.number(stsz, 4, ">Q")) == (7, 8)
-    assert boxes.table(stsz, 12, 2) == array("I", [9, 10])
-    assert boxes.table(stsz, 4, 1, wide=True) == array("Q", [8])
+    assert list(boxes.rows(stsz, 12, 2)) == [(9,), (10,)]
+    assert list(boxes.rows(stsz, 4, 1, wide=True)) == [(8,)]
+    assert list(boxes.rows(stsz, 4, 2, numbers=2)) == [(0, 8), (9, 10)]
     with pytest.raises(GatewayError, match="'stsz' box is cut short"):
         boxes.number(stsz, 18)
     with pytest.raises(GatewayError, match="'stsz' table is cut short"):
-        boxes.table(stsz, 12, 3)
-    with pytest.raises(GatewayError, match="too many rows"):
-        boxes.table(stsz, 0, 3 * ROWS_MAX + 1)
+        boxes.rows(stsz, 12, 3)
+
+
+def test_a_long_table_is_read_in_blocks() -> None:
+    numbers = range(2 * BLOCK_ROWS + 3)
+    boxes, stsz = first(box(b"stsz", struct.pack(f">{len(numbers)}I", *numbers)))
+    rows = boxes.rows(stsz, 0, len(numbers))
+    assert len(rows) == len(numbers)
+    assert [len(block) for block in rows.blocks()] == [BLOCK_ROWS, BLOCK_ROWS, 3]
+    assert [number for (number,) in rows] == list(numbers)
+    pairs = boxes.rows(stsz, 0, len(numbers) // 2, numbers=2)
+    assert [number for pair in pairs for number in pair] == list(numbers)[:-1]
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+@pytest.mark.parametrize("count", [1, 2, 3, BLOCK_ROWS, 2 * BLOCK_ROWS + 3])
+def test_compact_tables_hold_numbers_of_few_bits(bits: int, count: int) -> None:
+    numbers = [number % (1 << bits) for number in range(count)]
+    packed = int("".join(f"{number:0{bits}b}" for number in numbers).ljust(-(-count * bits // 8) * 8, "0"), 2)
+    boxes, stz2 = first(box(b"stz2", packed.to_bytes(-(-count * bits // 8), "big")))
+    rows = boxes.compact_rows(stz2, 0, count, bits)
+    assert len(rows) == count
+    assert [number for block in rows.blocks() for number in block] == numbers
+    assert max(map(len, rows.blocks())) <= BLOCK_ROWS
+
+
+def test_compact_tables_that_are_cut_or_of_another_width_are_unreadable() -> None:
+    boxes, stz2 = first(box(b"stz2", bytes(10)) + bytes(10))
+    for count, bits in ((21, 4), (11, 8), (6, 16), (1, 32), (1, 0)):
+        with pytest.raises(GatewayError, match="not plausible"):
+            boxes.compact_rows(stz2, 0, count, bits)

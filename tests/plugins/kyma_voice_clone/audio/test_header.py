@@ -7,13 +7,14 @@ import pytest
 from kyma_proxy.testing.audio import MP3_FRAME, silent_m4a, silent_mp3, silent_wav
 from kyma_voice_clone.audio import header as header_module
 from kyma_voice_clone.audio import mp4
+from kyma_voice_clone.audio.deadline import Deadline
 from kyma_voice_clone.audio.header import HEADER_BYTES_MAX, ViewFile, header_seconds
 
 
 def test_mutagen_reads_each_header() -> None:
     assert header_seconds("wav", silent_wav(12)[:44]) == 12
     assert header_seconds("mp3", silent_mp3(12)) == 12
-    described = mp4.measure(memoryview(silent_m4a(12))).header
+    described = mp4.measure(memoryview(silent_m4a(12)), Deadline()).header
     assert header_seconds("m4a", described) == pytest.approx(12 + 1024 / 48_000)
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import random
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,9 @@ import pytest
 
 from kyma_proxy.api import ErrorCode, GatewayError
 from kyma_proxy.testing.audio import MP3_FRAME, mp3_info_frame, silent_mp3
-from kyma_voice_clone.audio.mp3 import CANDIDATES_MAX, after_tags, begins_like_frame, find_first_frame, measure
+from kyma_voice_clone.audio.deadline import Deadline
+from kyma_voice_clone.audio.mp3 import measure
+from kyma_voice_clone.audio.mpeg import CANDIDATES_MAX
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 ID3V1 = b"TAG" + bytes(125)
@@ -27,12 +28,12 @@ EMPTY_ID3 = b"ID3\x04\0\0\0\0\0\0"
 
 
 def seconds(data: bytes) -> Fraction:
-    return measure(memoryview(data)).duration
+    return measure(memoryview(data), Deadline()).duration
 
 
 @pytest.mark.parametrize("length", [Fraction(479_999, 48_000), 10, 300, Fraction(14_400_001, 48_000)])
 def test_declared_delay_makes_it_exact_to_the_sample(length: int | Fraction) -> None:
-    measured = measure(memoryview(silent_mp3(length)))
+    measured = measure(memoryview(silent_mp3(length)), Deadline())
     assert (measured.duration, measured.rule) == (length, "frames counted, encoder delay trimmed")
 
 
@@ -64,13 +65,17 @@ def test_real_recordings(name: str, about: float) -> None:
 @pytest.mark.parametrize("declared", [1, 125, 4_000, 40_000_000])
 def test_a_false_frame_count_changes_nothing(declared: int) -> None:
     data = mp3_info_frame(declared, delay=4_000, padding=4_000) + MP3_FRAME * 1_250
-    measured = measure(memoryview(data))
+    measured = measure(memoryview(data), Deadline())
     assert (measured.duration, measured.rule) == (30, "frames counted")
 
 
 def test_a_cut_file_counts_its_complete_frames() -> None:
     whole = silent_mp3(30)
     assert seconds(whole[: 96 + 500 * 96 + 95]) == Fraction(500 * 1152, 48_000)
+
+
+def test_a_declared_count_that_agrees_trims_also_behind_a_lead_in() -> None:
+    assert seconds(b"\x01\x02" * 500 + silent_mp3(12)) == 12
 
 
 def test_a_delay_longer_than_the_recording_is_not_believed() -> None:
@@ -117,30 +122,31 @@ def test_a_few_frames_are_a_recording_when_nothing_else_is_there() -> None:
         assert seconds(data) == Fraction(data.count(MP3_FRAME[:4]) * 1152, 48_000)
 
 
-def test_tags_are_skipped_by_their_size_and_only_if_they_fit() -> None:
-    assert after_tags(memoryview(EMPTY_ID3 * 3 + MP3_FRAME)) == 30
-    assert after_tags(memoryview(b"ID3\x04\0\x10\0\0\1\0" + bytes(128 + 10) + MP3_FRAME)) == 148
-    for not_a_tag in (b"ID3\x04\0\0\x7f\x7f\x7f\x7f", b"ID3\xff\0\0\0\0\0\0", b"ID3\x04\0\0\0\0\0\x80", b"ID3"):
-        assert after_tags(memoryview(not_a_tag + MP3_FRAME)) == 0
-    assert seconds(b"ID3\x04\0\0\x7f\x7f\x7f\x7f" + MP3_FRAME * 1_250) == 30
-
-
-def test_random_bytes_hold_no_first_frame() -> None:
-    noise = random.Random(7).randbytes(4 * 1024 * 1024)
-    assert all(find_first_frame(memoryview(noise)[start:]) is None for start in range(0, len(noise), 64 * 1024))
-
-
-def test_a_frame_header_alone_is_recognised_but_not_measured() -> None:
-    data = memoryview(MP3_FRAME[:4] + b"junk" * 100)
-    assert begins_like_frame(data)
-    assert not begins_like_frame(memoryview(b"\xff\xf1\x50\x80"))
+def test_a_frame_header_alone_is_not_measured() -> None:
     with pytest.raises(GatewayError) as caught:
-        measure(data)
+        seconds(MP3_FRAME[:4] + b"junk" * 100)
     assert caught.value.code is ErrorCode.AUDIO_UNREADABLE
+
+
+@pytest.mark.parametrize("layer", [0xFD, 0xFF])
+def test_another_layer_inside_a_wav_is_not_mp3(layer: int) -> None:
+    with pytest.raises(GatewayError, match="no sequence of MP3 frames"):
+        seconds(frame(0x10, 104 if layer == 0xFD else 32, layer) * 50)
+
+
+@pytest.mark.parametrize("zeros", [100, 1 << 20])
+def test_zeros_behind_the_tag_are_passed_over(zeros: int) -> None:
+    assert seconds(EMPTY_ID3 + bytes(zeros) + MP3_FRAME * 1_250) == 30
+
+
+def test_free_format_is_timed_by_the_distance_of_its_headers() -> None:
+    free = frame(0x00, 300), frame(0x02, 301)
+    assert seconds(EMPTY_ID3 + b"".join(free) * 50 + ID3V1) == Fraction(100 * 1152, 44_100)
+    assert seconds(b"".join(free) * 50 + b"garbage" + b"".join(free) * 50) == Fraction(200 * 1152, 44_100)
 
 
 def test_a_file_broken_in_too_many_places_is_unreadable() -> None:
     data = MP3_FRAME * 10 + b"\xff\xfb\x92" * (CANDIDATES_MAX + 1)
     with pytest.raises(GatewayError, match="too many places"):
-        measure(memoryview(data))
+        measure(memoryview(data), Deadline())
     assert seconds(MP3_FRAME * 1_250 + b"\xff\xfb\x92" * CANDIDATES_MAX) == 30

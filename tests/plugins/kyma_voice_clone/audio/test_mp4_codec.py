@@ -8,6 +8,7 @@ import pytest
 from kyma_proxy.api import ErrorCode, GatewayError
 from kyma_proxy.testing.audio import box
 from kyma_voice_clone.audio.boxes import Boxes
+from kyma_voice_clone.audio.deadline import Deadline
 from kyma_voice_clone.audio.mp4_codec import Unit, read_unit
 
 
@@ -22,7 +23,7 @@ def esds(config: bytes, kind: int = 0x40, flags: bytes = b"\0", long_sizes: bool
 
 def unit(entry: bytes) -> Unit:
     data = memoryview(box(b"stsd", struct.pack(">II", 0, 1), entry))
-    boxes = Boxes(data)
+    boxes = Boxes(data, Deadline())
     return read_unit(boxes, next(boxes.within(0, len(data))))
 
 
@@ -74,14 +75,14 @@ def test_alac_by_its_cookie() -> None:
     ("entry", "says"),
     [
         (b"", "description is empty"),
-        (box(b"Opus", bytes(28)), "'Opus' is not supported"),
+        (box(b"what", bytes(28)), "'what' is not supported"),
         (box(b"enca", bytes(28)), "copy-protected"),
         (mp4a(), "configuration is missing"),
         (mp4a(box(b"wave", box(b"frma"))), "configuration is missing"),
         (mp4a(box(b"esds", bytes(4))), "cut short"),
         (mp4a(box(b"esds", bytes(4), b"\x03\x05")), "cut short"),
         (mp4a(box(b"esds", bytes(4), b"\x07\x05\0\0")), "not in order"),
-        (mp4a(esds(b"\x11\x88", kind=0x6B)), "0x6b is not supported"),
+        (mp4a(esds(b"\x11\x88", kind=0x20)), "0x20 is not supported"),
         (mp4a(esds(b"")), "AAC of type 0"),
         (mp4a(esds(bits((31, 5), (10, 6), (3, 4)))), "AAC of type 42"),
         (mp4a(esds(bits((2, 5), (14, 4), (1, 4)))), "not plausible"),
@@ -98,7 +99,19 @@ def test_what_cannot_be_timed_is_unreadable(entry: bytes, says: str) -> None:
     assert says in caught.value.message
 
 
-def test_amr_is_a_format_of_its_own() -> None:
-    with pytest.raises(GatewayError) as caught:
-        unit(box(b"samr", bytes(40)))
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (box(b"samr", bytes(40)), "AMR"),
+        (box(b"Opus", bytes(40)), "Opus"),
+        (box(b"fLaC", bytes(40)), "FLAC"),
+        (box(b"ec-3", bytes(40)), "E-AC-3"),
+        (box(b"sowt", bytes(40)), "PCM"),
+        (mp4a(esds(b"\x11\x88", kind=0x6B)), "MP3"),
+        (mp4a(esds(b"\x11\x88", kind=0xDD)), "Vorbis"),
+    ],
+)
+def test_another_codec_is_a_format_of_its_own(entry: bytes, name: str) -> None:
+    with pytest.raises(GatewayError, match=f"`file` is {name} audio in") as caught:
+        unit(entry)
     assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import struct
-from array import array
 
 import pytest
 
 from kyma_proxy.api import GatewayError
 from kyma_proxy.testing.audio import box
-from kyma_voice_clone.audio.boxes import ROWS_MAX, Boxes
-from kyma_voice_clone.audio.mp4_units import Defaults, Present, count_fragment, count_tables
+from kyma_voice_clone.audio.boxes import BLOCK_ROWS, Boxes
+from kyma_voice_clone.audio.deadline import Deadline
+from kyma_voice_clone.audio.mp4_units import UNITS_MAX, Defaults, Present, count_fragment, count_tables, time_rows
 
 
 def numbers(*values: int) -> bytes:
@@ -20,7 +20,7 @@ def tables(sizes: bytes, chunks: bytes, offsets: bytes, times: bytes, offsets_na
 
 
 def counted(stbl: bytes, file_bytes: int) -> Present:
-    boxes, present = Boxes(memoryview(stbl)), Present(file_bytes)
+    boxes, present = Boxes(memoryview(stbl), Deadline()), Present(file_bytes)
     count_tables(boxes, next(boxes.within(0, len(stbl))), present)
     return present
 
@@ -72,7 +72,7 @@ def test_a_time_table_that_gives_fewer_units_gives_fewer_ticks() -> None:
     [
         (tables(numbers(0, 10, 4), numbers(0, 1, 1, 2, 1), numbers(0, 2, 50, 60), numbers(0, 0)), "same bytes twice"),
         (tables(numbers(0, 10, 4), numbers(0, 1, 1, 2, 1), numbers(0, 2, 50, 0), numbers(0, 0)), "same bytes twice"),
-        (tables(numbers(0, 1, ROWS_MAX + 1), numbers(0, 0), numbers(0, 0), numbers(0, 0)), "more than 131072"),
+        (tables(numbers(0, 1, 4), numbers(0, 1, 0, 4, 1), numbers(0, 1, 0), numbers(0, 0)), "not in order"),
         (tables(numbers(0, 0, 9), numbers(0, 0), numbers(0, 0), numbers(0, 0)), "'stsz' table is cut short"),
         (tables(numbers(0, 1, 4), numbers(0, 1, 2, 4, 1), numbers(0, 1, 0), numbers(0, 0)), "not in order"),
         (tables(numbers(0, 1, 4), numbers(0, 2, 1, 4, 1, 1, 4, 1), numbers(0, 1, 0), numbers(0, 0)), "not in order"),
@@ -85,11 +85,50 @@ def test_tables_that_contradict_themselves_are_unreadable(stbl: bytes, says: str
         counted(stbl, 10_000)
 
 
-def test_the_number_of_units_is_bounded_over_all_chunks() -> None:
-    present = Present(10_000_000)
-    present.add(0, array("I", [1]) * ROWS_MAX)
-    with pytest.raises(GatewayError, match="more than 131072"):
-        present.add(ROWS_MAX, array("I", [1]))
+def test_counting_ends_with_the_number_of_units_that_is_long_enough_for_any_refusal() -> None:
+    times = numbers(0, 1, 9_999_999, 1024)
+    stbl = tables(numbers(0, 1, 9_999_999), numbers(0, 1, 1, 9_999_999, 1), numbers(0, 1, 0), times)
+    present = counted(stbl, 10_000_000)
+    assert UNITS_MAX <= present.units < UNITS_MAX + BLOCK_ROWS
+    assert (present.ticks, present.cut) == (present.units * 1024, True)
+
+
+def test_a_chunk_may_hold_more_units_than_are_in_memory_at_once() -> None:
+    count = 3 * BLOCK_ROWS + 5
+    stbl = tables(
+        numbers(0, 0, count, *[7] * count),
+        numbers(0, 3, 1, count - 9, 1, 2, 8, 1, 3, 1, 1),
+        numbers(0, 3, 0, 7 * count, 8 * count),
+        numbers(0, 1, count, 1024),
+    )
+    present = counted(stbl, 10 * count)
+    assert (present.units, present.end) == (count, 8 * count + 7)
+
+
+def test_chunks_without_rows_hold_nothing() -> None:
+    assert counted(tables(numbers(0, 1, 4), numbers(0, 0), numbers(0, 1, 0), numbers(0, 0)), 100).units == 0
+
+
+def test_compact_sizes() -> None:
+    stz2 = box(b"stz2", numbers(0, 8, 5) + bytes((10, 20, 30, 40, 50)))
+    stbl = box(
+        b"stbl",
+        stz2,
+        box(b"stsc", numbers(0, 1, 1, 5, 1)),
+        box(b"stco", numbers(0, 1, 100)),
+        box(b"stts", numbers(0, 1, 5, 1024)),
+    )
+    assert (counted(stbl, 250).units, counted(stbl, 249).units) == (5, 4)
+
+
+def test_time_rows_are_those_of_the_table_or_one_for_fragments() -> None:
+    boxes = Boxes(memoryview(EACH_ITS_SIZE), Deadline())
+    stbl = next(boxes.within(0, len(EACH_ITS_SIZE)))
+    assert list(time_rows(boxes, stbl, Present(0))) == [(4, 1024), (1, 500)]
+    empty = tables(numbers(0, 0, 0), numbers(0, 0), numbers(0, 0), numbers(0, 0))
+    boxes = Boxes(memoryview(empty), Deadline())
+    stbl = next(boxes.within(0, len(empty)))
+    assert list(time_rows(boxes, stbl, Present(0, units=10, ticks=10_245))) == [(10, 1024)]
 
 
 def fragment(*content: bytes) -> bytes:
@@ -97,7 +136,7 @@ def fragment(*content: bytes) -> bytes:
 
 
 def counted_fragments(data: bytes, file_bytes: int = 10_000) -> Present:
-    boxes, present = Boxes(memoryview(data)), Present(file_bytes)
+    boxes, present = Boxes(memoryview(data), Deadline()), Present(file_bytes)
     for moof in boxes.within(0, len(data)):
         count_fragment(boxes, moof, 1, Defaults(1024, 10), present)
     return present
@@ -123,6 +162,15 @@ def test_all_optional_fields() -> None:
     assert (present.units, present.ticks, present.end) == (5, 300 + 3 * 960, 4_000 + 50 + 11 + 60)
 
 
+@pytest.mark.parametrize("flags", [0x1, 0x201])
+def test_a_long_run_is_read_in_blocks(flags: int) -> None:
+    count = 2 * BLOCK_ROWS + 7
+    rows = numbers(*[10] * count) if flags & 0x200 else b""
+    data = fragment(box(b"traf", PLAIN_TFHD, box(b"trun", numbers(flags, count, 500), rows)))
+    present = counted_fragments(data, file_bytes=10**6)
+    assert (present.units, present.ticks, present.end) == (count, count * 1024, 500 + 10 * count)
+
+
 def test_other_tracks_do_not_count() -> None:
     other = box(b"traf", box(b"tfhd", numbers(0, 2)), box(b"trun", numbers(1, 7, 500)))
     assert counted_fragments(fragment(other)).units == 0
@@ -139,7 +187,6 @@ def test_nothing_counts_behind_a_cut() -> None:
     "trun",
     [
         box(b"trun", numbers(0x1, 7), struct.pack(">i", -500)),
-        box(b"trun", numbers(0x1, ROWS_MAX + 1, 500)),
         box(b"trun", numbers(0x201, 3, 500, 10)),
         box(b"trun", numbers(0x1, 7, 500)) * 2,
     ],

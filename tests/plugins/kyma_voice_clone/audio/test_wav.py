@@ -7,6 +7,7 @@ import pytest
 
 from kyma_proxy.api import ErrorCode, GatewayError
 from kyma_proxy.testing.audio import MP3_FRAME, chunk, riff, silent_wav
+from kyma_voice_clone.audio.deadline import Deadline
 from kyma_voice_clone.audio.wav import CHUNKS_MAX, measure
 
 TO_THE_END = "audio bytes to the end"
@@ -19,12 +20,12 @@ def fmt(
 
 
 def seconds(data: bytes) -> Fraction:
-    return measure(memoryview(data)).duration
+    return measure(memoryview(data), Deadline()).duration
 
 
 def unreadable(data: bytes) -> str:
     with pytest.raises(GatewayError) as caught:
-        measure(memoryview(data))
+        measure(memoryview(data), Deadline())
     assert caught.value.code is ErrorCode.AUDIO_UNREADABLE
     return caught.value.message
 
@@ -41,18 +42,18 @@ def test_pcm_is_exact_to_the_sample(length: int | Fraction) -> None:
 
 @pytest.mark.parametrize(("channels", "bits"), [(1, 8), (2, 16), (6, 24), (2, 32)])
 def test_every_sample_size_counts(channels: int, bits: int) -> None:
-    measured = measure(memoryview(silent_wav(2, rate_hz=44_100, channels=channels, bits=bits)))
+    measured = measure(memoryview(silent_wav(2, rate_hz=44_100, channels=channels, bits=bits)), Deadline())
     assert (measured.duration, measured.rule) == (2, "data chunk")
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFF0, 10 * 160_000, 160_002])
 def test_a_data_size_beyond_the_file_counts_what_is_there(size: int) -> None:
-    measured = measure(memoryview(with_data_size(silent_wav(10), size)))
+    measured = measure(memoryview(with_data_size(silent_wav(10), size)), Deadline())
     assert (measured.duration, measured.rule) == (10, f"{TO_THE_END}, data chunk")
 
 
 def test_a_data_size_below_the_bytes_that_follow_is_believed_as_every_decoder_does() -> None:
-    measured = measure(memoryview(with_data_size(silent_wav(400), 16_000 * 60)))
+    measured = measure(memoryview(with_data_size(silent_wav(400), 16_000 * 60)), Deadline())
     assert (measured.duration, measured.rule) == (60, "data chunk")
 
 
@@ -75,7 +76,7 @@ def test_chunks_around_the_audio_are_not_audio() -> None:
 @pytest.mark.parametrize("tail", [b"", b"\0"])
 def test_an_odd_data_chunk_may_lack_its_padding(tail: bytes) -> None:
     data = riff(fmt(block=1, bits=8), b"data" + struct.pack("<I", 8_001) + bytes(8_001)) + tail
-    measured = measure(memoryview(data))
+    measured = measure(memoryview(data), Deadline())
     assert (measured.duration, measured.rule) == (Fraction(8_001, 8_000), "data chunk")
 
 
@@ -93,7 +94,7 @@ def test_several_data_chunks_add_up() -> None:
 def test_rf64_takes_the_size_from_ds64() -> None:
     ds64 = chunk(b"ds64", struct.pack("<QQQI", 0, 16_000, 8_000, 0))
     data = riff(ds64, fmt(), b"data" + b"\xff" * 4 + bytes(16_000), chunk(b"LIST", b"abcd"))
-    measured = measure(memoryview(b"RF64" + data[4:]))
+    measured = measure(memoryview(b"RF64" + data[4:]), Deadline())
     assert (measured.duration, measured.rule) == (1, "data chunk")
 
 
@@ -138,7 +139,7 @@ def test_a_fact_chunk_only_trims_the_last_adpcm_block(fact: int, expected: int) 
 
 
 def test_mp3_in_wav_is_counted_by_its_frames() -> None:
-    measured = measure(memoryview(riff(fmt(0x55, 1, 48_000, 1, 0), chunk(b"data", MP3_FRAME * 1000))))
+    measured = measure(memoryview(riff(fmt(0x55, 1, 48_000, 1, 0), chunk(b"data", MP3_FRAME * 1000))), Deadline())
     assert measured.duration == 24
     assert "frames counted" in measured.rule
 
@@ -174,4 +175,4 @@ def test_what_cannot_be_timed_is_unreadable(data: bytes, says: str) -> None:
 
 def test_the_header_for_mutagen_ends_where_the_audio_begins() -> None:
     data = silent_wav(10)
-    assert bytes(measure(memoryview(data)).header) == data[:44]
+    assert bytes(measure(memoryview(data), Deadline()).header) == data[:44]
