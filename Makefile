@@ -14,7 +14,7 @@ ASKED := $(if $(filter-out file,$(origin PYTHON)),$(shell "$(PYTHON)" -c '$(VERS
 FITS := grep -qF "$(CURDIR)/$(VENV)" $(VENV)/pyvenv.cfg && \
 	$(BIN)/python -c 'import sys; sys.exit(sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))' "$(ASKED)"
 
-.PHONY: dev test torture lint bench docs lock clean
+.PHONY: dev test corpus torture lint bench docs lock clean
 ifneq ($(shell ($(FITS)) 2>/dev/null && echo fits),fits)
 .PHONY: $(READY)
 endif
@@ -24,6 +24,10 @@ dev: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# What the judge of recordings and mutagen alone say of every recording of the corpus, beside the truth.
+corpus: $(READY)
+	PYTHONPATH=tests/support $(BIN)/python -m audio_corpus
 
 # A longer search for schedules that cost money or a voice; `make torture MINUTES=60`.
 MINUTES ?= 10

@@ -48,7 +48,7 @@ def measure(data: memoryview, deadline: Deadline) -> Measured:
     sample_table = boxes.get(track.media, b"minf", b"stbl")
     unit = read_unit(boxes, boxes.get(sample_table, b"stsd"))
 
-    present = Present(len(data))
+    present = Present(len(data), (movie.offset, movie.end))
     count_tables(boxes, sample_table, present)
     defaults = _defaults(boxes, movie, track.id)
     for box in boxes.within(movie.end, len(data), strays=True):

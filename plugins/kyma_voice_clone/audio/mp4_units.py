@@ -21,11 +21,12 @@ _Blocks = Iterable["array[int]"]
 class Present:
     """Access units found so far, in file order, and the ticks that the time tables give them.
 
-    Counting ends for good at the first unit that is not whole in the file (`cut`). Units may not share bytes:
-    otherwise a second of audio could pass for an hour.
+    Counting ends for good at the first unit that is not whole in the file (`cut`). Units may not share bytes, with each
+    other or with the `index` (where it begins and ends): otherwise a second of audio could pass for an hour.
     """
 
     file_bytes: int
+    index: tuple[int, int] = (0, 0)
     units: int = 0
     ticks: int = 0
     end: int = 0
@@ -38,6 +39,8 @@ class Present:
         if offset < self.end:
             raise unreadable("its index points to the same bytes twice")
         total = sum(sizes)
+        if offset < self.index[1] and offset + total > self.index[0]:
+            raise unreadable("its index points to itself")
         present = len(sizes)
         if total > self.file_bytes - offset or 0 in sizes:
             present = bisect_right(list(accumulate(sizes)), self.file_bytes - offset)

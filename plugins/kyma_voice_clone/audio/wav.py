@@ -64,7 +64,7 @@ def _read_chunks(data: memoryview) -> _Chunks:
         if position + 8 > len(data):
             return found
         name, size = _CHUNK_HEADER.unpack_from(data, position)
-        if not _is_name(name):
+        if found.parts and not _is_name(name):
             return found
         start = position + 8
         if name == b"ds64" and size >= 24 and start + 24 <= len(data):

@@ -28,6 +28,8 @@ class Case:
     named: str = ""
     exact: bool = False
     """Whether `seconds` is exact to the sample, so that a limit itself can be tried."""
+    mutagen_hangs: bool = False
+    """Whether mutagen would be busy with it for minutes, so that it is not asked."""
 
     def __str__(self) -> str:
         return f"{self.format}: {self.trait}"

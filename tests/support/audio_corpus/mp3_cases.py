@@ -49,7 +49,7 @@ def _lame_count(data: bytes, frames: int) -> bytes:
 
 
 def _lame_trim(data: bytes, delay: int, padding: int) -> bytes:
-    at = data.index(b"Lavc", 0, 400) + 21
+    at = max(data.find(b"Lavf", 0, 400), data.find(b"Lavc", 0, 400), data.find(b"LAME", 0, 400)) + 21
     return data[:at] + (delay << 12 | padding).to_bytes(3, "big") + data[at + 3 :]
 
 
@@ -116,7 +116,7 @@ def _tags() -> Iterator[Case]:
     yield Case("mp3", "ID3v2.2", lambda: id3(bytes(100), version=2) + _mp3(12))
     yield Case("mp3", "ID3v2.4 with a footer", lambda: id3(bytes(64), flags=0x10) + b"3DI\4\0\x10\0\0\0\x40" + _mp3(12))
     yield Case("mp3", "two ID3v2 tags", lambda: id3(bytes(100)) + id3(bytes(300), version=3) + _mp3(9))
-    yield Case("mp3", "ID3 frame that inflates to 40 MB", lambda: _compressed_id3() + _mp3(12))
+    yield Case("mp3", "ID3 frame that inflates to 40 MB", lambda: _compressed_id3() + _mp3(12), mutagen_hangs=True)
     yield Case("mp3", "sync words inside the tag", lambda: id3(_mp3(3)[:3000] * 8) + _mp3(9))
     yield Case("mp3", "ID3v1", lambda: _mp3(12) + id3v1())
     yield Case("mp3", "APEv2 at the end", lambda: _mp3(12) + ape(bytes(2000)) + id3v1())
@@ -193,7 +193,7 @@ def _frames(data: bytes, count: int) -> list[bytes]:
 
 
 def _broken() -> Iterator[Case]:
-    yield Case("mp3", "one frame", lambda: _mp3(12)[:209], 0.026)
+    yield Case("mp3", "one frame", lambda: _mp3(12)[: _frame_starts(_mp3(12))[1]], 0.026)
     yield Case("mp3", "two seconds", lambda: _mp3(2, index=True))
     yield Case("mp3", "a tag and nothing else", lambda: id3(bytes(3_000)), refused="audio_unreadable")
     yield Case("mp3", "a tag longer than the file", lambda: id3(bytes(3_000))[:2_000], refused="audio_unreadable")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -12,7 +11,6 @@ from typing import Any, Final
 import mutagen
 
 from audio_corpus.case import MAX_SECONDS, MIN_SECONDS, Case, verdict_on
-from audio_corpus.cases import cases
 from audio_corpus.encoding import decoded_seconds
 from kyma_proxy.api import GatewayError
 from kyma_voice_clone.audio.judge import check_duration, judge
@@ -50,10 +48,10 @@ class Score:
         def shown(verdict: str, seconds: float | None) -> str:
             return verdict.removeprefix("reference_") + ("" if seconds is None else f" {seconds:.3f}")
 
-        mark = "ok  " if self.right else "MISS"
+        mark = "" if self.right else "MISS"
         truth, ours = shown(self.truth, self.true_seconds), shown(self.ours, self.our_seconds)
         alone = shown(self.mutagen, self.mutagen_seconds)
-        return f"{mark} {self.case.format:<6}{self.case.trait:<46}{truth:<22}{ours:<22}{alone:<22}{self.rule}"
+        return row(self.case.format, self.case.trait, truth, ours, alone, self.rule, mark)
 
 
 def score(case: Case) -> Score:
@@ -66,8 +64,8 @@ def score(case: Case) -> Score:
         assert true_seconds is not None, f"{case}: the decoder reads nothing"
         truth = verdict_on(true_seconds)
     ours, our_seconds, rule = _ours(data)
-    alone = _mutagen_seconds(data)
-    said = "unsupported_format" if alone is None else verdict_on(alone)
+    alone = None if case.mutagen_hangs else _mutagen_seconds(data)
+    said = "hangs" if case.mutagen_hangs else "unsupported_format" if alone is None else verdict_on(alone)
     return Score(case, truth, true_seconds, ours, our_seconds, rule, said, alone)
 
 
@@ -92,16 +90,18 @@ def _mutagen_seconds(data: bytes) -> float | None:
     return None if file is None else float(Fraction(file.info.length))
 
 
-def main(wanted: Iterable[str]) -> int:
-    """Print the table; `wanted` are formats, all when empty. The number of misses."""
-    scores = [score(case) for case in cases() if not wanted or case.format in wanted]
+def row(format_name: str, trait: str, truth: str, ours: str, alone: str, rule: str, mark: str = "") -> str:
+    """A line of the table."""
+    return f"{mark:<5}{format_name:<6}{trait:<46}{truth:<21}{ours:<21}{alone:<21}{rule}".rstrip()
+
+
+def totals(scores: Iterable[Score]) -> Iterator[str]:
+    """The score by format: how many recordings, how often each judge was wrong about the verdict."""
+    by_format: dict[str, list[Score]] = {}
     for each in scores:
-        print(each)
-    misses = sum(not each.right for each in scores)
-    alone = sum(each.truth != each.mutagen for each in scores)
-    print(f"{len(scores)} recordings: {misses} misses; mutagen alone: {alone} wrong verdicts")
-    return misses
-
-
-if __name__ == "__main__":
-    sys.exit(bool(main(sys.argv[1:])))
+        by_format.setdefault(each.case.format, []).append(each)
+    yield f"{'format':<8}{'recordings':>11}{'misses':>8}{'mutagen alone, wrong verdicts':>31}"
+    everything = [each for group in by_format.values() for each in group]
+    for name, group in (*by_format.items(), ("all", everything)):
+        misses, alone = sum(not each.right for each in group), sum(each.truth != each.mutagen for each in group)
+        yield f"{name:<8}{len(group):>11}{misses:>8}{alone:>31}"

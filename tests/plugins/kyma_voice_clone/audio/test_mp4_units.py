@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import nullcontext
 
 import pytest
 
@@ -65,6 +66,16 @@ def test_units_without_bytes_are_not_audio() -> None:
 def test_a_time_table_that_gives_fewer_units_gives_fewer_ticks() -> None:
     stbl = tables(numbers(0, 1, 10), numbers(0, 1, 1, 10, 1), numbers(0, 1, 0), numbers(0, 1, 3, 1024))
     assert (counted(stbl, 100).units, counted(stbl, 100).ticks) == (10, 3 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("index", "allowed"), [((0, 100), True), ((350, 400), True), ((0, 101), False), ((349, 400), False)]
+)
+def test_the_index_is_not_audio(index: tuple[int, int], allowed: bool) -> None:
+    boxes = Boxes(memoryview(EACH_ITS_SIZE), Deadline())
+    present = Present(1_000, index)
+    with nullcontext() if allowed else pytest.raises(GatewayError, match="points to itself"):
+        count_tables(boxes, next(boxes.within(0, len(EACH_ITS_SIZE))), present)
 
 
 @pytest.mark.parametrize(
