@@ -60,10 +60,11 @@ class Boxes:
             position += size
 
     def children(self, parent: Box, skip: int = 0) -> Iterator[Box]:
-        """The boxes in `parent`, behind `skip` bytes of its own fields; each must lie in it whole."""
-        for child in self.within(parent.start + skip, min(parent.end, len(self.data))):
-            if child.end > min(parent.end, len(self.data)):
-                raise unreadable("a box in it is cut short")
+        """The boxes in `parent`, behind `skip` bytes of its own fields; they end before one that does not lie in it."""
+        limit = min(parent.end, len(self.data))
+        for child in self.within(parent.start + skip, limit):
+            if child.end > limit:
+                return
             yield child
 
     def find(self, parent: Box, *path: bytes) -> Box | None:

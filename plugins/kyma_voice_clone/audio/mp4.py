@@ -42,8 +42,8 @@ def measure(data: memoryview, deadline: Deadline) -> Measured:
     """
     boxes = Boxes(data, deadline)
     movie = next((box for box in boxes.within(0, len(data)) if box.name == b"moov"), None)
-    if movie is None or movie.end > len(data):
-        raise unreadable("its index (`moov`) is missing or cut short")
+    if movie is None:
+        raise unreadable("its index (`moov`) is missing")
     track = _audio_track(boxes, movie, is_audio_brand=bytes(data[8:12]) == _AUDIO_BRAND)
     sample_table = boxes.get(track.media, b"minf", b"stbl")
     unit = read_unit(boxes, boxes.get(sample_table, b"stsd"))
@@ -78,6 +78,8 @@ def _audio_track(boxes: Boxes, movie: Box, *, is_audio_brand: bool) -> _Track:
     for track in tracks:
         if track.handler == b"soun":
             return track
+    if movie.end > len(boxes.data):
+        raise unreadable("its index (`moov`) is cut short")
     raise unsupported("an MP4 container without audio")
 
 

@@ -178,6 +178,13 @@ def test_a_picture_track_makes_a_video_unless_the_brand_says_audio() -> None:
     assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT
 
 
+def test_an_index_whose_end_is_cut_off_is_enough_when_the_track_is_whole() -> None:
+    whole = silent_m4a(12, index_last=True)
+    at = whole.index(b"moov") - 4
+    longer = whole[:at] + box(b"moov", whole[at + 8 :], box(b"udta", bytes(1_000)))
+    assert seconds(longer[:-500]) == 12
+
+
 def test_the_brand_must_be_exactly_that_of_audio() -> None:
     with pytest.raises(GatewayError, match="a video"):
         measure(memoryview(with_picture_track(silent_m4a(12)).replace(b"ftypM4A ", b"ftypM4B ")), Deadline())
