@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from kyma_voice_clone.audio.boxes import Box, Boxes
+from kyma_voice_clone.audio.boxes import U16, Box, Boxes
 from kyma_voice_clone.audio.judgement import unreadable, unsupported
 
 _RATES_HZ: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
@@ -86,7 +86,7 @@ def read_unit(boxes: Boxes, description: Box) -> Unit:
         raise unreadable("it is copy-protected")
     if entry.name not in (b"mp4a", b"alac"):
         raise unreadable(f"M4A with codec {entry.name.decode('latin-1')!r} is not supported, only AAC and ALAC")
-    skip = 28 + _EXTRA_FIELD_BYTES.get(boxes.number(entry, 8, ">H"), 0)
+    skip = 28 + _EXTRA_FIELD_BYTES.get(boxes.number(entry, 8, U16), 0)
     wanted = b"esds" if entry.name == b"mp4a" else b"alac"
     config = _find_config(boxes, entry, skip, wanted)
     unit = _read_esds(boxes, config) if wanted == b"esds" else _read_alac(boxes, config)

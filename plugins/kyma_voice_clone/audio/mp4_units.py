@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, repeat
 from typing import Final
 
-from kyma_voice_clone.audio.boxes import BLOCK_ROWS, Box, Boxes
+from kyma_voice_clone.audio.boxes import BLOCK_ROWS, I32, U64, Box, Boxes
 from kyma_voice_clone.audio.judgement import unreadable
 
 UNITS_MAX: Final = 131_072
@@ -180,7 +180,7 @@ def _read_fragment_header(boxes: Boxes, box: Box, fragment_offset: int, defaults
     flags, position = boxes.number(box, 0), 8
     base, ticks, size = fragment_offset, defaults.ticks, defaults.size
     if flags & _BASE_OFFSET:
-        base, position = boxes.number(box, position, ">Q"), position + 8
+        base, position = boxes.number(box, position, U64), position + 8
     position += 4 if flags & _DESCRIPTION else 0
     if flags & _DEFAULT_TICKS:
         ticks, position = boxes.number(box, position), position + 4
@@ -194,7 +194,7 @@ def _count_run(boxes: Boxes, run: Box, at: tuple[int, int], defaults: Defaults, 
     base, offset = at
     flags, count, position = boxes.number(run, 0), boxes.number(run, 4), 8
     if flags & _DATA_OFFSET:
-        offset, position = base + boxes.number(run, position, ">i"), position + 4
+        offset, position = base + boxes.number(run, position, I32), position + 4
     position += 4 if flags & _FIRST_FLAGS else 0
     if offset < 0:
         raise unreadable("a fragment in it is not plausible")
