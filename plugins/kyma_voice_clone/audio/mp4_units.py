@@ -6,14 +6,17 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, chain, repeat
 from typing import Final
 
-from kyma_voice_clone.audio.boxes import BLOCK_ROWS, I32, U64, Box, Boxes
+from kyma_voice_clone.audio.boxes import BLOCK_ROWS, I32, U64, Box, Boxes, Rows
 from kyma_voice_clone.audio.judgement import unreadable
 
 UNITS_MAX: Final = 131_072
 """Units counted in one file: 46 minutes of AAC at 48 kHz. What is longer is long enough for any refusal."""
+ROWS_MAX: Final = UNITS_MAX
+"""Rows that are read of a table of chunks or times: none has use for more than there are units."""
 _Blocks = Iterable["array[int]"]
 
 
@@ -107,14 +110,14 @@ def _size_blocks(boxes: Boxes, sample_table: Box) -> tuple[_Blocks, int]:
 def _chunk_offsets(boxes: Boxes, sample_table: Box) -> tuple[Iterator[int], int]:
     narrow = boxes.find(sample_table, b"stco")
     box = narrow or boxes.get(sample_table, b"co64")
-    rows = boxes.rows(box, 8, boxes.number(box, 4), wide=narrow is None)
+    rows = boxes.rows(box, 8, min(boxes.number(box, 4), ROWS_MAX), wide=narrow is None)
     return chain.from_iterable(rows.blocks()), len(rows)
 
 
 def _units_per_chunk(boxes: Boxes, box: Box, chunks: int) -> Iterator[int]:
     """How many units each chunk holds; the table has a row only where that changes."""
     begun = count = 0
-    for first, units, _ in boxes.rows(box, 8, boxes.number(box, 4), numbers=3):
+    for first, units, _ in boxes.rows(box, 8, min(boxes.number(box, 4), ROWS_MAX), numbers=3):
         if first <= begun or (not begun and first != 1):
             raise unreadable("its chunk table is not in order")
         yield from repeat(count, first - begun if begun else 0)
@@ -125,14 +128,18 @@ def _units_per_chunk(boxes: Boxes, box: Box, chunks: int) -> Iterator[int]:
 def time_rows(boxes: Boxes, sample_table: Box, present: Present) -> Iterable[tuple[int, ...]]:
     """The rows (count, ticks of each) of an `stts` box; a single one over all units where fragments gave the ticks."""
     box = boxes.get(sample_table, b"stts")
-    rows = boxes.rows(box, 8, boxes.number(box, 4), numbers=2)
+    rows = _time_rows(boxes, box)
     return rows if len(rows) else [(present.units, max(1, present.ticks // present.units))]
+
+
+def _time_rows(boxes: Boxes, box: Box) -> Rows:
+    return boxes.rows(box, 8, min(boxes.number(box, 4), ROWS_MAX), numbers=2)
 
 
 def _ticks_of_first(boxes: Boxes, box: Box, units: int) -> int:
     """The ticks that an `stts` box gives to the first `units` units."""
     ticks = 0
-    for count, delta in boxes.rows(box, 8, boxes.number(box, 4), numbers=2):
+    for count, delta in _time_rows(boxes, box):
         counted = min(count, units)
         ticks += counted * delta
         units -= counted
@@ -147,6 +154,7 @@ _DATA_OFFSET, _FIRST_FLAGS = 0x1, 0x4
 """Optional fields of `trun`."""
 _UNIT_TICKS, _UNIT_SIZE = 0x100, 0x200
 _ROW_FIELDS: Final = (_UNIT_TICKS, _UNIT_SIZE, 0x400, 0x800)
+_ROW_FLAGS: Final = 0xF00
 """Optional fields of every row of `trun`; the last two are flags and a composition offset."""
 
 
@@ -198,18 +206,26 @@ def _count_run(boxes: Boxes, run: Box, at: tuple[int, int], defaults: Defaults, 
     position += 4 if flags & _FIRST_FLAGS else 0
     if offset < 0:
         raise unreadable("a fragment in it is not plausible")
-    fields = [field for field in _ROW_FIELDS if flags & field]
-    for block, rows in _run_blocks(boxes, run, position, count, len(fields)):
-
-        def column(field: int, default: int, block: array[int] = block, rows: int = rows) -> array[int]:
-            return block[fields.index(field) :: len(fields)] if field in fields else array("I", [default]) * rows
-
-        counted = present.add(offset, column(_UNIT_SIZE, defaults.size))
-        present.ticks += sum(column(_UNIT_TICKS, defaults.ticks)[:counted])
+    width, size_at, ticks_at = _row_layout(flags & _ROW_FLAGS)
+    for block, rows in _run_blocks(boxes, run, position, count, width):
+        sizes = array("I", [defaults.size]) * rows if size_at is None else block[size_at::width]
+        counted = present.add(offset, sizes)
+        if ticks_at is None:
+            present.ticks += counted * defaults.ticks
+        else:
+            present.ticks += sum(block[ticks_at::width][:counted])
         if present.cut:
             break
         offset = present.end
     return offset
+
+
+@cache
+def _row_layout(flags: int) -> tuple[int, int | None, int | None]:
+    """How many numbers a row of `trun` has, and where in it the size and the ticks of the unit are, if they are."""
+    fields = [field for field in _ROW_FIELDS if flags & field]
+    place = {field: index for index, field in enumerate(fields)}
+    return len(fields), place.get(_UNIT_SIZE), place.get(_UNIT_TICKS)
 
 
 def _run_blocks(boxes: Boxes, run: Box, position: int, count: int, fields: int) -> Iterator[tuple[array[int], int]]:

@@ -67,6 +67,27 @@ def fragments(count: int) -> bytes:
     return whole[: whole.index(b"moof") - 4] + (moof + box(b"mdat", AAC_FRAME)) * count
 
 
+def tables(stco: int, stts: int) -> bytes:
+    """A file whose tables have many rows that say nothing."""
+    whole = silent_m4a(1, index_last=True)
+    at = whole.index(b"moov") - 4
+
+    def part(name: bytes) -> bytes:
+        start = whole.index(name) - 4
+        return whole[start : start + struct.unpack_from(">I", whole, start)[0]]
+
+    table = box(
+        b"stbl",
+        part(b"stsd"),
+        part(b"stsz"),
+        box(b"stsc", struct.pack(">IIIII", 0, 1, 1, 0 if stco > 1 else 1_000, 1)),
+        box(b"stco", struct.pack(">II", 0, stco), struct.pack(">I", at // 2) * stco),
+        box(b"stts", struct.pack(">II", 0, stts), bytes(8 * stts)),
+    )
+    media = box(b"mdia", part(b"mdhd"), part(b"hdlr"), box(b"minf", table))
+    return whole[:at] + box(b"moov", part(b"mvhd"), box(b"trak", part(b"tkhd"), media))
+
+
 SMALLEST_FRAME = b"\xff\xf3\x14\xc0" + bytes(20)
 WAV_START = b"RIFF\0\0\0\0WAVE" + chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16))
 WAV_MP3_START = WAV_START.replace(b"fmt \x10\0\0\0\1\0", b"fmt \x10\0\0\0\x55\0")
@@ -84,6 +105,8 @@ HOSTILE = {
     "M4A of nested boxes": box(b"ftyp", b"M4A \0\0\0\0")
     + b"".join(struct.pack(">I4s", LARGEST - 8 * n, b"moov") for n in range(LARGEST // 8)),
     "M4A of tiny fragments": fragments(60_000),
+    "M4A of chunks without units": tables(stco=1_300_000, stts=1),
+    "M4A of times without units": tables(stco=1, stts=1_300_000),
 }
 
 
