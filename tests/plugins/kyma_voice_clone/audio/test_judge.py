@@ -81,7 +81,7 @@ def tables(stco: int, stts: int) -> bytes:
         part(b"stsd"),
         part(b"stsz"),
         box(b"stsc", struct.pack(">IIIII", 0, 1, 1, 0 if stco > 1 else 1_000, 1)),
-        box(b"stco", struct.pack(">II", 0, stco), struct.pack(">I", at // 2) * stco),
+        box(b"stco", struct.pack(">II", 0, stco), struct.pack(">I", whole.index(b"mdat") + 4) * stco),
         box(b"stts", struct.pack(">II", 0, stts), bytes(8 * stts)),
     )
     media = box(b"mdia", part(b"mdhd"), part(b"hdlr"), box(b"minf", table))
