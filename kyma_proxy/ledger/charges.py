@@ -7,10 +7,11 @@ the account's row, which all of them need, is locked once for all of them.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -66,8 +67,9 @@ class Charges:
         self._on_ended = on_ended
         self._asked = Batches[_Asked](tasks, "hold", self._hold_all)
         self._endings = Batches[_Ending](tasks, "end holds", self._end_all)
-        self._posting_micros: Counter[str] = Counter()
-        """What is being posted, by account: it is owed, but not yet gone from the balance."""
+        self._posting: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        """What is being posted, in micro-dollars by account and hold: owed, but not known to be gone from the balance."""
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def open(self, account_id: str, amount_micros: int, purpose: str) -> Charge:
         """A charge of which nothing is held yet; `amount_micros` is above zero, `purpose` a word for the books."""
@@ -91,12 +93,10 @@ class Charges:
         """
         ending = _Ending(hold, is_post, asyncio.get_running_loop().create_future())
         self._endings.add(account_id, ending)
-        owed_micros = hold.amount_micros if is_post else 0
-        self._posting_micros[account_id] += owed_micros
+        if is_post:
+            self._posting[account_id][hold.hold_id] = hold.amount_micros
         outcome = await ending.outcome
-        self._posting_micros[account_id] -= owed_micros
-        if not self._posting_micros[account_id]:
-            del self._posting_micros[account_id]
+        self._no_longer_posting(account_id, [hold.hold_id])
         self._on_ended(outcome)
         return outcome
 
@@ -133,7 +133,9 @@ class Charges:
         wanted = [each.hold for each in asked]
         try:
             await self._reach(Failpoint.CHARGE_HOLD)
-            balance_micros = await holds.hold_all(self._database, account_id, wanted, self._holder.holder_id)
+            async with self._turn(account_id):
+                balance_micros = await holds.hold_all(self._database, account_id, wanted, self._holder.holder_id)
+                owed_micros = sum(self._posting.get(account_id, {}).values())
             await self._reach(Failpoint.CHARGE_HELD)
         except Exception as error:  # noqa: BLE001  # each request is to hear of it
             is_known = isinstance(error, DatabaseUnavailableError) and not isinstance(error, CommitUnknownError)
@@ -142,21 +144,31 @@ class Charges:
                     self._give_up(account_id, each.hold)
                 each.balance_micros.set_exception(DatabaseUnavailableError() if is_known else error)
         else:
-            await self._tell(account_id, asked, balance_micros)
+            # Who asks for one thing after the other is told of a balance from which the first is gone.
+            await self._tell(account_id, asked, None if balance_micros is None else balance_micros - owed_micros)
 
     async def _tell(self, account_id: str, asked: Sequence[_Asked], balance_micros: int | None) -> None:
         if balance_micros is not None:
-            # The account's row was locked for this before it could be for what is still being posted: who asks for one
-            # thing after the other is told of a balance from which the first is gone.
-            told_micros = balance_micros - self._posting_micros.get(account_id, 0)
             for each in asked:
-                each.balance_micros.set_result(told_micros)
+                each.balance_micros.set_result(balance_micros)
         elif len(asked) == 1:
             asked[0].balance_micros.set_exception(InsufficientFundsError())
         else:
             # Together they want too much. Each is asked about alone, in the order in which they came.
             for each in asked:
                 await self._hold_all(account_id, [each])
+
+    def _turn(self, account_id: str) -> asyncio.Lock:
+        """For one statement about an account: they lock its row anyway, and only one after the other is it known which
+        balance has seen which posting."""
+        return self._turns.setdefault(account_id, asyncio.Lock())
+
+    def _no_longer_posting(self, account_id: str, hold_ids: Iterable[str]) -> None:
+        posting = self._posting.get(account_id, {})
+        for hold_id in hold_ids:
+            posting.pop(hold_id, None)
+        if not posting:
+            self._posting.pop(account_id, None)
 
     async def _burn(self, account_id: str, unsure: NewHold) -> None:
         backoff = Backoff(RETRY_SECONDS)
@@ -194,7 +206,9 @@ class Charges:
     async def _try_to_end(self, account_id: str, endings: Sequence[_Ending]) -> list[ChargeOutcome]:
         await self._reach(Failpoint.CHARGE_END)
         posted = {each.hold.hold_id: each.is_post for each in endings}
-        ended = await holds.end_all(self._database, account_id, posted)
+        async with self._turn(account_id):
+            ended = await holds.end_all(self._database, account_id, posted)
+            self._no_longer_posting(account_id, posted)
         await self._reach(Failpoint.CHARGE_ENDED)
         return [await self._outcome(account_id, each, each.hold.hold_id in ended) for each in endings]
 

@@ -145,6 +145,27 @@ async def test_the_balance_told_is_that_after_all_that_was_heard_before(make_boo
         await asyncio.sleep(0)
 
 
+async def test_what_was_posted_is_told_once_however_late_its_answer_is_read(
+    make_books: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = await make_books(10 * PRICE)
+    first, second = books.open(), books.open()
+    committed = asyncio.Event()
+    end_all = holds.end_all
+
+    async def answer_late(*asked: Any) -> Any:
+        ended = await end_all(*asked)
+        committed.set()
+        await asyncio.sleep(0.05)
+        return ended
+
+    await first.hold()
+    monkeypatch.setattr(charges_module.holds, "end_all", answer_late)
+    first.post()
+    await committed.wait()
+    assert await second.hold() == 9 * PRICE
+
+
 async def test_whoever_stops_waiting_leaves_nothing_held(make_books: Any) -> None:
     books = await make_books(10 * PRICE)
     charge = books.open()
