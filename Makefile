@@ -43,6 +43,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/clone_cost.py
 	$(BIN)/python benchmarks/speech_first_byte.py
+	$(BIN)/python benchmarks/uploads_beside_speech.py
 	$(BIN)/python benchmarks/ledger_throughput.py
 	$(BIN)/python benchmarks/metering_cost.py
 	$(BIN)/python benchmarks/edge_cost.py

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from kyma_proxy.errors import GatewayError
 from kyma_proxy.flow import Flow, Reply
 
 if TYPE_CHECKING:
@@ -80,6 +81,28 @@ class Spool:
 BodyUse = NoBody | Spool
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a plugin says of a file that a client would send it, for `kyma-proxy inspect`.
+
+    `verdict` is `accepted` or what is wrong, in a word; `status`, `code` and `message` are what a client would get.
+    `format`, `seconds` and `rule` (what decided) are None where they could not be established.
+    """
+
+    verdict: str
+    status: int
+    code: str | None = None
+    message: str | None = None
+    format: str | None = None
+    seconds: float | None = None
+    rule: str | None = None
+
+    @classmethod
+    def of_refusal(cls, refusal: GatewayError) -> Inspection:
+        """What is said of a file that would be refused like this."""
+        return cls(refusal.code.name.lower(), refusal.code.status, refusal.code.code, refusal.message)
+
+
 class Plugin(ABC, Generic[ConfigT]):
     """One link of the chain around a request.
 
@@ -108,6 +131,14 @@ class Plugin(ABC, Generic[ConfigT]):
     def explain(cls, config: ConfigT) -> Mapping[str, str]:
         """Facts for `kyma-proxy explain`: limits, price, upstream."""
         return {}
+
+    @classmethod
+    def inspect(cls, config: ConfigT | None, data: memoryview) -> Inspection | None:
+        """The verdict on a file's bytes, for `kyma-proxy inspect`; None from a plugin that judges no files.
+
+        Without a `config` the defaults count.
+        """
+        return None
 
     async def start(self) -> None:
         """Get ready. If this raises, `stop` is still called and the gateway does not start."""

@@ -14,6 +14,7 @@ _HOMES: Final = {
     "check": "config",
     "dev": "dev",
     "explain": "config",
+    "inspect": "inspect",
     "keys": "keys",
     "ledger": "ledger",
     "migrate": "serve",

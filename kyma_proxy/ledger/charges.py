@@ -68,7 +68,7 @@ class Charges:
         self._asked = Batches[_Asked](tasks, "hold", self._hold_all)
         self._endings = Batches[_Ending](tasks, "end holds", self._end_all)
         self._posting: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        """What is being posted, in micro-dollars by account and hold: owed, but not known to be gone from the balance."""
+        """What is being posted, in micro-dollars by account and hold: owed, not known to be off the balance."""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def open(self, account_id: str, amount_micros: int, purpose: str) -> Charge:

@@ -11,6 +11,7 @@ from aiohttp.web import BaseRequest, RequestPayloadError
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import BrokenFramingError, ErrorCode, GatewayError
 from kyma_proxy.flow import ClientLeftError
+from kyma_proxy.server.turns import LARGE_BYTES, Turns
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -38,16 +39,19 @@ class IncomingBody:
 
     Reads no faster than its reader: while nobody reads, the socket is not read either. With `expects_continue` the
     client waits for `100 Continue`, which is sent on the first read; so a refusal without reading costs it nothing.
+    A large piece is read when it is this body's turn among `turns`.
     """
 
     def __init__(
-        self, request: BaseRequest, content_length: int | None, pace: BodyPace, expects_continue: bool
+        self, request: BaseRequest, content_length: int | None, pace: BodyPace, expects_continue: bool, turns: Turns
     ) -> None:
         self._request = request
         self._content = request.content
         self._content_length = content_length
         self._pace = pace
         self._continue_owed = expects_continue
+        self._turns = turns
+        self._comes_fast = content_length is None or content_length >= LARGE_BYTES
         self._max_bytes: int | None = None
         self.received_bytes = 0
         """How much was handed to readers so far."""
@@ -78,11 +82,14 @@ class IncomingBody:
 
     async def __anext__(self) -> bytes:
         """The next chunk; raises what `RequestBody` says."""
+        if self._comes_fast:
+            await self._turns.next(self._pace)
         started = monotonic_seconds()
         chunk = await self._read()
         if not chunk:
             raise StopAsyncIteration
         self.received_bytes += len(chunk)
+        self._comes_fast = len(chunk) >= LARGE_BYTES
         if not self._pace.waited(monotonic_seconds() - started, self.received_bytes):
             raise GatewayError(ErrorCode.REQUEST_TIMEOUT, "The body arrives too slowly.", close_connection=True)
         if self._max_bytes is not None and self.received_bytes > self._max_bytes:

@@ -33,6 +33,7 @@ from kyma_proxy.server.intake import loggable_path, read_request, request_id_of
 from kyma_proxy.server.occupancy import Occupancy
 from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.server.protocol import Connection, WrittenResponse
+from kyma_proxy.server.turns import Turns
 from kyma_proxy.server.writer import ReplyWriter, SlowClientError, StreamBrokeOffError
 
 Handle = Callable[[Flow], Awaitable[Reply]]
@@ -51,6 +52,7 @@ class Exchanges:
         self.options = options
         self.observer = observer
         self.occupancy = occupancy
+        self.turns = Turns()
 
     async def serve(self, request: BaseRequest) -> StreamResponse:
         """Serve one request; aiohttp calls this."""
@@ -100,7 +102,8 @@ class _Exchange:
     async def _answer(self) -> Reply | None:
         """The reply to send, or None where the connection ends without one."""
         try:
-            self._flow = flow = read_request(self._request, self._record.request_id, self._listener.options)
+            listener = self._listener
+            self._flow = flow = read_request(self._request, self._record.request_id, listener.options, listener.turns)
         except GatewayError as error:
             return self._refuse(error, MALFORMED)
         # Kept here too: a plugin may give the flow another body.

@@ -17,6 +17,7 @@ from kyma_proxy.server.body import BodyPace, IncomingBody
 from kyma_proxy.server.connection import client_connected
 from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.server.origin import claimed_origin
+from kyma_proxy.server.turns import Turns
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ABSOLUTE_FORM: Final = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
@@ -42,7 +43,7 @@ def loggable_path(request: BaseRequest) -> str:
     return request.raw_path.partition("?")[0][:256]
 
 
-def read_request(request: BaseRequest, request_id: str, options: ListenerOptions) -> Flow:
+def read_request(request: BaseRequest, request_id: str, options: ListenerOptions, turns: Turns) -> Flow:
     """The Flow of a request whose head is complete; its body is not touched.
 
     Raises GatewayError INVALID_REQUEST or METHOD_NOT_ALLOWED for what the contract's fixed points refuse at the edge:
@@ -62,7 +63,7 @@ def read_request(request: BaseRequest, request_id: str, options: ListenerOptions
         target=target,
         headers=request.headers,
         raw_headers=tuple(request.raw_headers),
-        body=IncomingBody(request, content_length, pace, expects_continue),
+        body=IncomingBody(request, content_length, pace, expects_continue, turns),
         client_address=origin.address,
         scheme=origin.scheme,
         host=origin.host,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+DEFAULT_CONFIG_PATH: Final = Path("config/gateway.yaml")
 
 
 def environment() -> Mapping[str, str]:
@@ -14,4 +17,5 @@ def environment() -> Mapping[str, str]:
 
 def default_config_path() -> Path:
     """`$KYMA_CONFIG`, or `config/gateway.yaml` under the working directory when it is unset or empty."""
-    return Path(environment().get("KYMA_CONFIG") or "config/gateway.yaml")
+    named = environment().get("KYMA_CONFIG")
+    return Path(named) if named else DEFAULT_CONFIG_PATH

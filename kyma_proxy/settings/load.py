@@ -75,18 +75,38 @@ def load_database_settings(path: Path, *, environ: Mapping[str, str] | None = No
 
     Raises ConfigError for a file that is not one YAML mapping, and for every problem of that section.
     """
-    document = read_document(path, environment() if environ is None else environ)
-    findings = tuple((where, problem) for where, problem in document.findings if where[:1] in ((), ("database",)))
-    broken = frozenset(where for where in document.broken if where[:1] in ((), ("database",)))
-    report = Report(Document(document.value, document.source, findings, broken, document.plain_texts))
-    root = document.value
-    if not isinstance(root, dict):
-        report.add((), "must be a mapping that starts with version: 1")
-    database = _section(DatabaseSettings, "database", root if isinstance(root, dict) else {}, report)
+    root, report = _read_section("database", path, environ)
+    database = _section(DatabaseSettings, "database", root, report)
     report.raise_if_any()
     if database is None:
         raise AssertionError("the section is missing and no problem says why")
     return database
+
+
+def load_plugin_entries(
+    path: Path, *, plugins: PluginTypes, environ: Mapping[str, str] | None = None
+) -> tuple[PluginEntry, ...]:
+    """The `plugins` section alone: variables that only other sections need may be unset.
+
+    Raises ConfigError for a file that is not one YAML mapping, and for every problem of that section.
+    """
+    root, report = _read_section("plugins", path, environ)
+    entries = _plugins(root, plugins, _adapters(root), report)
+    report.raise_if_any()
+    return entries
+
+
+def _read_section(name: str, path: Path, environ: Mapping[str, str] | None) -> tuple[Mapping[str, object], Report]:
+    """The file, and a report that is told of nothing outside one of its sections."""
+    document = read_document(path, environment() if environ is None else environ)
+    wanted = ((), (name,))
+    findings = tuple((where, problem) for where, problem in document.findings if where[:1] in wanted)
+    broken = frozenset(where for where in document.broken if where[:1] in wanted)
+    report = Report(Document(document.value, document.source, findings, broken, document.plain_texts))
+    if not isinstance(document.value, dict):
+        report.add((), "must be a mapping that starts with version: 1")
+        return {}, report
+    return document.value, report
 
 
 def _root(document: Document, report: Report) -> Mapping[str, object]:

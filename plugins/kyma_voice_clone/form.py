@@ -51,6 +51,18 @@ class FormRules:
     models: tuple[str, ...]
 
 
+def too_large(max_file_bytes: int) -> GatewayError:
+    """The refusal of a recording of more than `max_file_bytes`."""
+    return GatewayError(
+        ErrorCode.TOO_LARGE, f"`file` is too large. Send a recording of at most {max_file_bytes} bytes."
+    )
+
+
+def empty() -> GatewayError:
+    """The refusal of a recording without a byte."""
+    return GatewayError(ErrorCode.INVALID_REQUEST, "`file` is empty. Send a recording.")
+
+
 async def receive_form(flow: Flow, rules: FormRules) -> CloneForm:
     """Read the request's body to its end as a form.
 
@@ -130,10 +142,7 @@ class _Fields:
             if not self._upload.append(piece):
                 self.name()
                 self.model()
-                raise GatewayError(
-                    ErrorCode.TOO_LARGE,
-                    f"`file` is too large. Send a recording of at most {self._rules.max_file_bytes} bytes.",
-                )
+                raise too_large(self._rules.max_file_bytes)
         elif self._current in self._texts:
             text = self._texts[self._current]
             text += piece
@@ -145,7 +154,7 @@ class _Fields:
         if not self._has_file:
             raise _invalid("`file` is missing. Send the recording as a form field named `file`.")
         if not self._upload.size:
-            raise _invalid("`file` is empty. Send a recording.")
+            raise empty()
 
     def name(self) -> str | None:
         """The name as sent, None where it is blank or was not sent (so far)."""

@@ -14,6 +14,7 @@ from kyma_proxy.api import (
     Endpoint,
     Flow,
     Identity,
+    Inspection,
     MintOrder,
     Plugin,
     Proceed,
@@ -31,6 +32,7 @@ from kyma_proxy.api import (
 from kyma_voice_clone.audio.judge import Judgement, check_duration, judge
 from kyma_voice_clone.config import VoiceCloneConfig
 from kyma_voice_clone.form import CloneForm, FormRules, Upload, receive_form
+from kyma_voice_clone.inspection import inspect_recording
 from kyma_voice_clone.slots import UploadSlot, UploadSlots
 
 FORM_OVERHEAD_BYTES = 1024 * 1024
@@ -75,6 +77,11 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
             "file": f"at most {config.max_file_bytes} bytes, {config.min_seconds:g} to {config.max_seconds:g} s",
             "uploads in flight": f"at most {config.max_uploads_in_flight}",
         }
+
+    @classmethod
+    def inspect(cls, config: VoiceCloneConfig | None, data: memoryview) -> Inspection:
+        """The verdict of the judge, as a client who sends this file would get it."""
+        return inspect_recording(config, data)
 
     async def start(self) -> None:
         """Start the thread that judges recordings, off the event loop."""

@@ -11,8 +11,9 @@ from pydantic import Field, SecretStr
 
 from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.money import UsdPrice
+from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.plugin import WHEREVER_NEEDED, ConfigProblem, Plugin, PluginConfig, Proceed, VoiceProviderName
-from kyma_proxy.settings.load import load_database_settings, load_settings
+from kyma_proxy.settings.load import load_database_settings, load_plugin_entries, load_settings
 from kyma_proxy.settings.models import ForwardUpstreamSettings, HostPort, MiniMaxUpstreamSettings, Settings
 from kyma_proxy.settings.problems import ConfigError
 
@@ -343,6 +344,21 @@ FRAGMENTS = [
     "${",
     "<<",
 ]
+
+
+def test_the_plugins_alone_need_no_variable_of_other_sections(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(SHIPPED_TEXT)
+    entries = load_plugin_entries(file, plugins=InstalledPlugins(), environ={})
+    assert [entry.use for entry in entries][:2] == ["api_key_auth", "voice_clone"]
+    file.write_text('plugins: [{use: voice_clone, config: {upstream: u, max_secnds: 3}}]\nupstreams: {u: "${UNSET}"}')
+    with pytest.raises(ConfigError) as caught:
+        load_plugin_entries(file, plugins=InstalledPlugins(), environ={})
+    assert "max_secnds" in str(caught.value)
+    assert "UNSET" not in str(caught.value)
+    file.write_text("- a list\n")
+    with pytest.raises(ConfigError):
+        load_plugin_entries(file, plugins=InstalledPlugins(), environ={})
 
 
 @hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
