@@ -14,7 +14,7 @@ ASKED := $(if $(filter-out file,$(origin PYTHON)),$(shell "$(PYTHON)" -c '$(VERS
 FITS := grep -qF "$(CURDIR)/$(VENV)" $(VENV)/pyvenv.cfg && \
 	$(BIN)/python -c 'import sys; sys.exit(sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))' "$(ASKED)"
 
-.PHONY: dev test corpus torture lint bench docs lock clean
+.PHONY: dev test corpus fuzz torture lint bench docs lock clean
 ifneq ($(shell ($(FITS)) 2>/dev/null && echo fits),fits)
 .PHONY: $(READY)
 endif
@@ -29,8 +29,13 @@ test: $(READY)
 corpus: $(READY)
 	PYTHONPATH=tests/support $(BIN)/python -m audio_corpus
 
-# A longer search for schedules that cost money or a voice; `make torture MINUTES=60`.
 MINUTES ?= 10
+
+# A longer search for bytes that the judge gets wrong; `make fuzz MINUTES=60`. What it finds becomes a test.
+fuzz: $(READY)
+	PYTHONPATH=tests/support $(BIN)/python -m audio_fuzz --minutes $(MINUTES)
+
+# A longer search for schedules that cost money or a voice; `make torture MINUTES=60`.
 torture: $(READY)
 	KYMA_TORTURE=1 $(BIN)/python -m pytest tests/proof/test_model.py
 	PYTHONPATH=tests/support $(BIN)/python -m proof_kit.torture --minutes $(MINUTES)
@@ -43,6 +48,8 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/clone_cost.py
 	$(BIN)/python benchmarks/speech_first_byte.py
+	PYTHONPATH=tests/support $(BIN)/python benchmarks/judge_cost.py
+	$(BIN)/python benchmarks/receiving_cost.py
 	$(BIN)/python benchmarks/uploads_beside_speech.py
 	$(BIN)/python benchmarks/ledger_throughput.py
 	$(BIN)/python benchmarks/metering_cost.py
