@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,7 @@ from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.database.standby import log_standby_warnings
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
+from kyma_proxy.generation import Generation, Lasting
 from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.ledger.holders import Holder, expire_left_over
 from kyma_proxy.ledger.holds import open_holds
@@ -27,25 +28,23 @@ from kyma_proxy.ledger.light_audit import light_audit
 from kyma_proxy.observe.books import BooksMetrics
 from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
+from kyma_proxy.observe.reloads import ReloadMetrics
 from kyma_proxy.observe.requests import RequestObserver
 from kyma_proxy.pipeline.gateway import Gateway
-from kyma_proxy.pipeline.runner import PluginRunner
 from kyma_proxy.plugin import Plugin
+from kyma_proxy.reloading import ReloadOutcome, Reloads
 from kyma_proxy.server.admin import AdminListener
 from kyma_proxy.server.listener import DataListener
 from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.server.parser import require_c_parser
 from kyma_proxy.server.tls import RELOAD_SECONDS, Certificate
-from kyma_proxy.services import Services
 from kyma_proxy.settings import ServerSettings, Settings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upkeep import Upkeep
-from kyma_proxy.upstreams.base import Upstream
-from kyma_proxy.upstreams.registry import build_upstream
 from kyma_proxy.voices import claims
 from kyma_proxy.voices.cleanups import ProviderCleanups
 from kyma_proxy.voices.leases import LEASE_SECONDS, Leases
-from kyma_proxy.voices.minting import Minting, MintParts, MintPatience
+from kyma_proxy.voices.minting import MintParts, MintPatience
 from kyma_proxy.voices.ownership import OwnershipBook
 from kyma_proxy.voices.provider import VoiceProvider
 from kyma_proxy.voices.reconciler import Reconciler
@@ -81,7 +80,8 @@ class Application:
     """One gateway process: everything it needs, started in order and released in the opposite one.
 
     A client that hangs up never cancels a handler: work that moves money must reach its end, and what only reads
-    notices the leaver at its next read or write. `rehearsal` is for tests, which show that nothing rests on that.
+    notices the leaver at its next read or write. `load` reads the configuration again for a reload. `rehearsal` is for
+    tests, which show that nothing rests on that.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Application:
         plugins: Mapping[str, type[Plugin[Any]]],
         *,
         migrate: bool = False,
+        load: Callable[[], Settings] | None = None,
         rehearsal: Rehearsal = PRODUCTION,
     ) -> None:
         self.settings = settings
@@ -99,8 +100,12 @@ class Application:
         self._certificate = Certificate(settings.server.tls) if settings.server.tls is not None else None
         options = _listener_options(settings.server, rehearsal, self._certificate)
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics))
-        self.admin = AdminListener(self._readiness, self.metrics.registry)
-        self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType({})
+        self.admin = AdminListener(self._readiness, self.metrics.registry, self.reload)
+        self._providers: dict[str, VoiceProvider] = {}
+        self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType(self._providers)
+        """The upstreams that make voices, as the configuration in use has them."""
+        self._load = load or (lambda: settings)
+        self._reloads: Reloads | None = None
         self._books = BooksMetrics(self.metrics.registry)
         self._plugins = plugins
         self._migrate = migrate
@@ -144,6 +149,17 @@ class Application:
         self._state = "ready"
         _log.info("serving", port=self.data.port, admin_port=self.admin.port)
 
+    async def reload(self) -> ReloadOutcome | None:
+        """Take over the configuration as it is now; None while the process starts or drains."""
+        if self._reloads is None or self._state != "ready":
+            return None
+        return await self._reloads.reload()
+
+    def begin_reload(self) -> None:
+        """The same behind the caller, for a signal: the log tells how it ends."""
+        _log.info("reload_asked_for")
+        self.tasks.spawn(self.reload(), name="reload")
+
     async def stop(self) -> None:
         """Drain, then release everything.
 
@@ -170,29 +186,26 @@ class Application:
         self.tasks.spawn(ownership.keep_warm(), name="keep ownership warm")
         stack.push_async_callback(feed.stop)
         await feed.start()
-        upstreams = await self._start_upstreams(stack)
-        self.voice_providers = MappingProxyType(
-            {name: each for name, each in upstreams.items() if isinstance(each, VoiceProvider)}
-        )
         leases = Leases(database, self._rehearsal.lease_seconds)
         cleanups = ProviderCleanups(database, self.voice_providers, self._books.reconciled)
         parts = MintParts(database, self.tasks, leases, cleanups, running, self._rehearsal.failpoints)
-        minting = Minting(parts, self._rehearsal.patience)
         charges = Charges(database, self.tasks, holder, self._books.charged, failpoints=self._rehearsal.failpoints)
         metrics = PluginMetrics(self.metrics.registry)
-        services = Services(keys, minting, ownership, charges, metrics, self.voice_providers, self.tasks)
-        runner = PluginRunner()
-        stack.push_async_callback(runner.stop)
-        self.gateway.swap(await runner.start(self.settings, self._plugins, services, upstreams))
+        lasting = Lasting(keys, ownership, charges, parts, self._rehearsal.patience, metrics)
+
+        def make(settings: Settings) -> Generation:
+            return Generation(settings, self._plugins, lasting)
+
+        reloads = Reloads(self._load, make, self._use, ReloadMetrics(self.metrics.registry), self.tasks)
+        stack.push_async_callback(reloads.stop)
+        await reloads.begin(self.settings)
+        self._reloads = reloads
         self._start_upkeep(database, leases, cleanups, holder)
 
-    async def _start_upstreams(self, stack: AsyncExitStack) -> Mapping[str, Upstream]:
-        upstreams: dict[str, Upstream] = {}
-        for name, settings in self.settings.upstreams.items():
-            upstreams[name] = build_upstream(name, settings, self.tasks, failpoints=self._rehearsal.failpoints)
-            stack.push_async_callback(upstreams[name].stop)
-            await upstreams[name].start()
-        return upstreams
+    def _use(self, generation: Generation) -> None:
+        self.gateway.swap(generation.snapshot)
+        self._providers.clear()
+        self._providers.update(generation.providers)
 
     def _start_upkeep(self, database: Database, leases: Leases, cleanups: ProviderCleanups, holder: Holder) -> None:
         """What every process does in the background, whichever others run beside it."""

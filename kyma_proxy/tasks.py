@@ -21,10 +21,12 @@ class Tasks:
     """Keeps the tasks of one process.
 
     Two kinds: `spawn` makes helpers that are cancelled at shutdown; `finish` runs work that must reach its end (money,
-    a provider's clean-up) whoever stops waiting for it, and `drain` waits for those.
+    a provider's clean-up) whoever stops waiting for it, and `drain` waits for those. A `part` of them, kept here too,
+    can be ended on its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, whole: Tasks | None = None) -> None:
+        self._whole = whole
         self._helpers: set[asyncio.Task[Any]] = set()
         self._obligations: set[asyncio.Task[Any]] = set()
         self._awaited: set[asyncio.Task[Any]] = set()
@@ -33,6 +35,10 @@ class Tasks:
     def __repr__(self) -> str:
         return f"Tasks(helpers={len(self._helpers)}, obligations={len(self._obligations)})"
 
+    def part(self) -> Tasks:
+        """Tasks that are also kept here, but can be drained and closed on their own."""
+        return Tasks(self)
+
     @property
     def obligations(self) -> int:
         """How many pieces of work that must finish are still running."""
@@ -40,11 +46,15 @@ class Tasks:
 
     def spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Start a helper; a failure of it is logged under its name."""
-        return self._start(work, name, self._helpers)
+        task = self._start(work, name)
+        self._keep(task, is_obligation=False)
+        return task
 
     def oblige(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Start work that must reach its end; nobody needs to wait for it, `drain` does."""
-        return self._start(work, name, self._obligations)
+        task = self._start(work, name)
+        self._keep(task, is_obligation=True)
+        return task
 
     async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Run work to its end and return its result; cancelling the caller does not cancel the work."""
@@ -73,12 +83,10 @@ class Tasks:
                 task.cancel()
             await asyncio.wait(helpers)
 
-    def _start(self, work: Coroutine[Any, Any, T], name: str, kept: set[asyncio.Task[Any]]) -> asyncio.Task[T]:
+    def _start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work, name=name)
-        kept.add(task)
 
         def ended(done: asyncio.Task[T]) -> None:
-            kept.discard(done)
             if done.cancelled() or (error := done.exception()) is None:
                 return
             if done not in self._awaited and not isinstance(error, _ANSWERS):
@@ -86,3 +94,10 @@ class Tasks:
 
         task.add_done_callback(ended)
         return task
+
+    def _keep(self, task: asyncio.Task[Any], *, is_obligation: bool) -> None:
+        kept = self._obligations if is_obligation else self._helpers
+        kept.add(task)
+        task.add_done_callback(kept.discard)
+        if self._whole is not None:
+            self._whole._keep(task, is_obligation=is_obligation)

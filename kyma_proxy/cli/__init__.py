@@ -18,6 +18,7 @@ _HOMES: Final = {
     "keys": "keys",
     "ledger": "ledger",
     "migrate": "serve",
+    "reload": "reload",
     "routes": "config",
     "serve": "serve",
     "simulate": "simulate",

@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -68,7 +69,8 @@ async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> 
     await origin.start()
     try:
         options = DevOptions(config_path, port, admin_port, data_dir)
-        application = Application(_settings(options, minimax, origin), InstalledPlugins())
+        load = partial(_settings, options, minimax, origin)
+        application = Application(load(), InstalledPlugins(), load=load)
         await application.start()
         try:
             (data_dir / SAMPLE_FILENAME).write_bytes(sample_recording())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.pipeline.runner import check_plan
 from kyma_proxy.pipeline.warnings import warnings_of
 from kyma_proxy.server.tls import check_certificate
-from kyma_proxy.settings import load_database_settings, load_settings
+from kyma_proxy.settings import Settings, load_database_settings, load_settings
 
 _log = structlog.get_logger("kyma_proxy.cli")
 
@@ -32,13 +33,16 @@ def stop_on_signals(*more: signal.Signals) -> asyncio.Event:
     return stopped
 
 
-def _outlive_hangup() -> None:
-    """SIGHUP must not end a gateway: its default would drop requests when a terminal or a log rotation sends it."""
+def load_checked(config_path: Path, plugins: InstalledPlugins) -> Settings:
+    """The configuration, with everything checked that can be without starting it; warnings go to the log.
 
-    def say() -> None:
-        _log.warning("sighup_ignored", advice="this version reads its configuration at start: restart it instead")
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, say)
+    Raises ConfigError.
+    """
+    settings = load_settings(config_path, plugins=plugins)
+    check_certificate(settings)
+    for warning in warnings_of(settings, plugins, check_plan(settings, plugins)):
+        _log.warning("config_warning", position=f"{warning.file}:{warning.line}", message=warning.message)
+    return settings
 
 
 @click.command()
@@ -46,16 +50,13 @@ def _outlive_hangup() -> None:
 @config_option
 @runs_async
 async def serve(migrate_first: bool, config_path: Path) -> None:
-    """Run the gateway until SIGTERM or SIGINT, then drain."""
+    """Run the gateway until SIGTERM or SIGINT, then drain. SIGHUP reloads the configuration."""
     plugins = InstalledPlugins()
-    settings = load_settings(config_path, plugins=plugins)
-    check_certificate(settings)
-    laid_out = check_plan(settings, plugins)
+    load = partial(load_checked, config_path, plugins)
     configure_logging()
-    for warning in warnings_of(settings, plugins, laid_out):
-        _log.warning("config_warning", position=f"{warning.file}:{warning.line}", message=warning.message)
-    _outlive_hangup()
-    await run_until(Application(settings, plugins, migrate=migrate_first), stop_on_signals())
+    application = Application(load(), plugins, migrate=migrate_first, load=load)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, application.begin_reload)
+    await run_until(application, stop_on_signals())
 
 
 @click.command()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import Flow, Reply, RequestTarget
+from kyma_proxy.flow import Delivery, Flow, Reply, RequestTarget
 from kyma_proxy.pipeline.loader import GUARDABLE_PREFIX
 from kyma_proxy.pipeline.paths import is_disguise
 from kyma_proxy.pipeline.router import Router
@@ -31,6 +32,34 @@ class Guard:
         return self.chains
 
 
+class Users:
+    """The requests that live on a configuration, streams and tunnels included."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __repr__(self) -> str:
+        return f"Users({self.count})"
+
+    def begun(self, flow: Flow) -> None:
+        """A request began; its end is noticed."""
+        self.count += 1
+        flow.when_ended(self._ended)
+
+    def _ended(self, delivery: Delivery) -> None:
+        self.count -= 1
+        if not self.count:
+            self._none.set()
+
+    async def gone(self) -> None:
+        """Wait until there is none."""
+        while self.count:
+            self._none.clear()
+            await self._none.wait()
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A compiled configuration. Immutable: a request lives on the one it started with, a reload swaps it whole."""
@@ -38,6 +67,7 @@ class Snapshot:
     guards: Mapping[str, Guard]
     router: Router
     upstreams: Mapping[str, Upstream]
+    users: Users = field(default_factory=Users)
 
 
 class GuardedPath(Protocol):
@@ -90,6 +120,7 @@ class Gateway:
     async def handle(self, flow: Flow) -> Reply:
         """Answer a request, or raise GatewayError."""
         snapshot = self._snapshot
+        snapshot.users.begun(flow)
         if flow.path in snapshot.guards:
             flow.facts["route"] = flow.path
             _refuse_upgrade(flow)

@@ -37,6 +37,8 @@ class PluginRunner:
 
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
+        self.starting: int | None = None
+        """The position of the plugin that is being made or started; where it fails, of the one that did."""
 
     async def start(
         self,
@@ -51,12 +53,15 @@ class PluginRunner:
         everything started before is stopped and the error passes on.
         """
         laid_out = check_plan(settings, registry)
-        plugins = [registry[entry.use](entry.config, services) for entry in settings.plugins]
+        plugins = []
+        for self.starting, entry in enumerate(settings.plugins):
+            plugins.append(registry[entry.use](entry.config, services))
         async with AsyncExitStack() as stack:
-            for plugin in plugins:
+            for self.starting, plugin in enumerate(plugins):
                 stack.push_async_callback(_stop, plugin)
                 await plugin.start()
             self._stack = stack.pop_all()
+        self.starting = None
         return _compile(laid_out, plugins, Router(settings.routes), upstreams)
 
     async def stop(self) -> None:

@@ -1,17 +1,31 @@
-"""The admin listener: health, readiness and metrics, never on the data plane."""
+"""The admin listener: health, readiness, metrics and reloads, never on the data plane."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+
+class Outcome(Protocol):
+    """How a reload ended."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the new configuration is in use."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What to tell of it."""
+
+
+Reload = Callable[[], Awaitable[Outcome | None]]
+"""Takes over the configuration as it is now; None while that cannot be."""
 Readiness = Callable[[], Awaitable[tuple[bool, str]]]
 """Says whether requests can be served, and why not."""
 
@@ -20,13 +34,14 @@ _log = structlog.get_logger("kyma_proxy.server")
 
 
 class AdminListener:
-    """Serves `/healthz`, `/readyz` and `/metrics`; anything else is 404.
+    """Serves `/healthz`, `/readyz`, `/metrics` and `POST /reload`; anything else is 404.
 
     `readiness` is asked on every `/readyz`; when it raises or takes longer than five seconds the answer is 503.
     """
 
-    def __init__(self, readiness: Readiness, registry: CollectorRegistry) -> None:
+    def __init__(self, readiness: Readiness, registry: CollectorRegistry, reload: Reload) -> None:
         self._readiness = readiness
+        self._reload = reload
         self._registry = registry
         self._runner: web.AppRunner | None = None
 
@@ -44,6 +59,7 @@ class AdminListener:
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
+                web.post("/reload", self._reloaded),
             ]
         )
         self._runner = web.AppRunner(
@@ -76,9 +92,18 @@ class AdminListener:
             ready, reason = False, "the check failed"
         return _json(200 if ready else 503, {"ready": ready, "reason": reason})
 
+    async def _reloaded(self, request: web.Request) -> web.Response:
+        if "Origin" in request.headers:
+            # A page in an operator's browser can post here, too, and must not.
+            return _json(403, {"reloaded": False, "reason": "not for browsers"})
+        outcome = await self._reload()
+        if outcome is None:
+            return _json(503, {"reloaded": False, "reason": "the gateway is starting or draining"})
+        return _json(200 if outcome.accepted else 409, outcome.as_json())
+
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _json(status: int, body: dict[str, object]) -> web.Response:
+def _json(status: int, body: Mapping[str, Any]) -> web.Response:
     return web.Response(status=status, body=json.dumps(body).encode(), content_type="application/json")

@@ -1,7 +1,7 @@
 """Configuration: the YAML file and the environment in, one frozen `Settings` or every problem with its position out."""
 
 from kyma_proxy.settings.environment import DEFAULT_CONFIG_PATH, default_config_path, environment
-from kyma_proxy.settings.load import load_database_settings, load_plugin_entries, load_settings
+from kyma_proxy.settings.load import load_database_settings, load_plugin_entries, load_server_settings, load_settings
 from kyma_proxy.settings.models import (
     DatabaseSettings,
     ForwardUpstreamSettings,
@@ -38,5 +38,6 @@ __all__ = [
     "environment",
     "load_database_settings",
     "load_plugin_entries",
+    "load_server_settings",
     "load_settings",
 ]

@@ -83,6 +83,19 @@ def load_database_settings(path: Path, *, environ: Mapping[str, str] | None = No
     return database
 
 
+def load_server_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> ServerSettings:
+    """The `server` section alone: variables that only other sections need may be unset.
+
+    Raises ConfigError for a file that is not one YAML mapping, and for every problem of that section.
+    """
+    root, report = _read_section("server", path, environ)
+    server = _section(ServerSettings, "server", root, report)
+    report.raise_if_any()
+    if server is None:
+        raise AssertionError("the section is missing and no problem says why")
+    return server
+
+
 def load_plugin_entries(
     path: Path, *, plugins: PluginTypes, environ: Mapping[str, str] | None = None
 ) -> tuple[PluginEntry, ...]:

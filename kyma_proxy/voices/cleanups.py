@@ -128,7 +128,7 @@ class ProviderCleanups:
         Only of voices that are on file here and were ended a while ago. Raises ProviderError, DatabaseUnavailableError.
         """
         deleted = 0
-        for provider in self._providers.values():
+        for provider in tuple(self._providers.values()):
             uploads = await provider.list_uploads()
             if uploads:
                 for upload in await self._left_over(provider, uploads):

@@ -71,3 +71,23 @@ async def test_a_failure_that_somebody_waits_for_is_theirs_to_tell(capsys: pytes
     tasks.oblige(fail(), "alone")
     await tasks.drain(1)
     assert "task_failed" in capsys.readouterr().out
+
+
+async def test_a_part_can_be_ended_on_its_own_and_the_whole_ends_it_too() -> None:
+    whole = Tasks()
+    one, other = whole.part(), whole.part()
+    release = asyncio.Event()
+    one.oblige(release.wait(), "one")
+    helper = one.spawn(asyncio.Event().wait(), "helper of one")
+    staying = other.spawn(asyncio.Event().wait(), "helper of the other")
+    assert (whole.obligations, one.obligations, other.obligations) == (1, 1, 0)
+    assert await other.drain(0.01)
+    assert not await whole.drain(0.01)
+    await one.close()
+    assert helper.cancelled()
+    assert not staying.done()
+    release.set()
+    assert await whole.drain(1)
+    assert one.obligations == 0
+    await whole.close()
+    assert staying.cancelled()

@@ -8,8 +8,10 @@ import pytest
 
 from kyma_proxy.observe.endings import COMPLETED
 from kyma_proxy.observe.metrics import Metrics
+from kyma_proxy.reloading import ReloadOutcome
 from kyma_proxy.server import admin
 from kyma_proxy.server.admin import AdminListener
+from kyma_proxy.settings.problems import Problem
 
 
 class State:
@@ -19,6 +21,10 @@ class State:
         self.ready, self.reason = True, ""
         self.error: Exception | None = None
         self.delay_seconds = 0.0
+        self.outcome: ReloadOutcome | None = None
+
+    async def reload(self) -> ReloadOutcome | None:
+        return self.outcome
 
     async def __call__(self) -> tuple[bool, str]:
         await asyncio.sleep(self.delay_seconds)
@@ -30,7 +36,7 @@ class State:
 @pytest.fixture
 async def running() -> AsyncIterator[tuple[str, State, Metrics]]:
     state, metrics = State(), Metrics()
-    listener = AdminListener(state, metrics.registry)
+    listener = AdminListener(state, metrics.registry, state.reload)
     await listener.start("127.0.0.1", 0)
     yield f"http://127.0.0.1:{listener.port}", state, metrics
     await listener.stop()
@@ -79,6 +85,26 @@ async def test_nothing_else_is_served(running: tuple[str, State, Metrics]) -> No
 
 async def test_an_address_in_use_is_an_error(running: tuple[str, State, Metrics]) -> None:
     base, state, metrics = running
-    second = AdminListener(state, metrics.registry)
+    second = AdminListener(state, metrics.registry, state.reload)
     with pytest.raises(OSError):
         await second.start("127.0.0.1", int(base.rsplit(":", 1)[1]))
+
+
+async def test_a_reload_is_told_by_status_and_position(running: tuple[str, State, Metrics]) -> None:
+    url, state, _ = running
+    async with aiohttp.ClientSession() as http:
+
+        async def reload(**headers: str) -> tuple[int, dict[str, object]]:
+            async with http.post(f"{url}/reload", headers=headers) as answer:
+                return answer.status, await answer.json()
+
+        assert (await reload())[0] == 503
+        state.outcome = ReloadOutcome()
+        assert await reload() == (200, {"reloaded": True, "problems": [], "after_restart": []})
+        state.outcome = ReloadOutcome((Problem("a.yaml", 3, 7, "wrong"),))
+        status, told = await reload()
+        assert (status, told["reloaded"]) == (409, False)
+        assert told["problems"] == [{"file": "a.yaml", "line": 3, "column": 7, "message": "wrong"}]
+        assert (await reload(Origin="https://elsewhere.example"))[0] == 403
+        async with http.get(f"{url}/reload") as answer:
+            assert answer.status == 405
