@@ -73,7 +73,7 @@ class ServerSettings(Model):
     listen: ListenAddress = Field(default=HostPort("127.0.0.1", 8080), description="Data plane: HOST:PORT for clients.")
     admin_listen: ListenAddress = Field(
         default=HostPort("127.0.0.1", 9090),
-        description="HOST:PORT of /healthz, /readyz, /metrics, /reload; keep it private.",
+        description="HOST:PORT of /healthz, /readyz, /metrics and /reload; private.",
     )
     workers: int = Field(default=1, ge=1, description="Processes that share the port; only 1 in this version.")
     drain_seconds: float = Field(
