@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -79,6 +80,8 @@ PRODUCTION: Final = Rehearsal()
 class Application:
     """One gateway process: everything it needs, started in order and released in the opposite one.
 
+    With `sockets`, bound already, it is a worker: others listen on them too, and the admin listener is somebody else's.
+
     A client that hangs up never cancels a handler: work that moves money must reach its end, and what only reads
     notices the leaver at its next read or write. `load` reads the configuration again for a reload. `rehearsal` is for
     tests, which show that nothing rests on that.
@@ -91,6 +94,7 @@ class Application:
         *,
         migrate: bool = False,
         load: Callable[[], Settings] | None = None,
+        sockets: tuple[socket.socket, ...] = (),
         rehearsal: Rehearsal = PRODUCTION,
     ) -> None:
         self.settings = settings
@@ -100,7 +104,8 @@ class Application:
         self._certificate = Certificate(settings.server.tls) if settings.server.tls is not None else None
         options = _listener_options(settings.server, rehearsal, self._certificate)
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics))
-        self.admin = AdminListener(self._readiness, self.metrics.registry, self.reload)
+        self._sockets = sockets
+        self.admin = AdminListener(self.readiness, self.metrics.registry, self.reload)
         self._providers: dict[str, VoiceProvider] = {}
         self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType(self._providers)
         """The upstreams that make voices, as the configuration in use has them."""
@@ -130,8 +135,9 @@ class Application:
         sys.setswitchinterval(SWITCH_SECONDS)
         async with AsyncExitStack() as stack:
             server = self.settings.server
-            stack.push_async_callback(self.admin.stop)
-            await self.admin.start(server.admin_listen.host, server.admin_listen.port)
+            if not self._sockets:
+                stack.push_async_callback(self.admin.stop)
+                await self.admin.start(server.admin_listen.host, server.admin_listen.port)
             stack.push_async_callback(self.tasks.close)
             database, target = await stack.enter_async_context(
                 open_database(self.settings.database, migrate=self._migrate)
@@ -143,17 +149,24 @@ class Application:
             stack.push_async_callback(self.tasks.drain, _UNDO_SECONDS)
             await self._start_plugins(stack, database, target, holder)
             stack.push_async_callback(self.data.stop)
-            await self.data.start(server.listen.host, server.listen.port)
+            if self._sockets:
+                self.data.start_on(self._sockets, self.tasks)
+            else:
+                await self.data.start(server.listen.host, server.listen.port)
             self._database = database
             self._stack = stack.pop_all()
         self._state = "ready"
-        _log.info("serving", port=self.data.port, admin_port=self.admin.port)
+        if not self._sockets:
+            _log.info("serving", port=self.data.port, admin_port=self.admin.port)
+
+    @property
+    def reloads(self) -> Reloads | None:
+        """Where configurations are taken over; None while the process starts or drains."""
+        return self._reloads if self._state == "ready" else None
 
     async def reload(self) -> ReloadOutcome | None:
         """Take over the configuration as it is now; None while the process starts or drains."""
-        if self._reloads is None or self._state != "ready":
-            return None
-        return await self._reloads.reload()
+        return None if self.reloads is None else await self.reloads.reload()
 
     def begin_reload(self) -> None:
         """The same behind the caller, for a signal: the log tells how it ends."""
@@ -234,7 +247,8 @@ class Application:
         upkeep.every(_PRUNE_SECONDS, "prune idempotency keys", partial(database.transact, claims.prune))
         upkeep.every(_SWEEP_SECONDS, "sweep uploads", cleanups.sweep_uploads, at_once=False)
 
-    async def _readiness(self) -> tuple[bool, str]:
+    async def readiness(self) -> tuple[bool, str]:
+        """Whether requests can be served, and why not."""
         if self._state != "ready":
             return False, self._state
         if self._database is None or not await self._database.reachable():

@@ -6,7 +6,7 @@ In two steps, so that several processes can take it over together: `prepare`, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,6 +43,12 @@ class ReloadOutcome:
     def as_json(self) -> dict[str, Any]:
         """For the admin listener: positions and messages."""
         return {"reloaded": self.accepted, "problems": _fields(self.problems), "after_restart": _fields(self.later)}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> ReloadOutcome:
+        """What `as_json` told."""
+        problems, later = (tuple(Problem(**each) for each in told[name]) for name in ("problems", "after_restart"))
+        return cls(problems, later)
 
 
 def _fields(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:

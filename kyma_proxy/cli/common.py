@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pwd
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -21,6 +20,7 @@ from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableEr
 from kyma_proxy.database.migrate import MigrationError
 from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.errors import GatewayError
+from kyma_proxy.loops import LoopMissingError, LoopName, run_on
 from kyma_proxy.money import parse_usd
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.settings import ConfigError, default_config_path, load_database_settings
@@ -95,23 +95,35 @@ def runs_async(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        # Standard output is for data alone; `serve` and `dev` set their own log up.
-        configure_logging("error", json=False, stream=sys.stderr)
-        try:
-            return asyncio.run(command(*args, **kwargs))
-        except ConfigError as error:
-            raise BadConfig(error) from error
-        except CommitUnknownError as error:
-            raise Failure(f"{error.message} {_LOOK_FIRST}") from error
-        except DatabaseUnavailableError as error:
-            cause = error.__cause__ or "no connection is free"
-            raise Failure(f"the database cannot be used: {cause or type(cause).__name__}") from error
-        except GatewayError as error:
-            raise Failure(error.message) from error
-        except (EmbeddedError, MigrationError, SchemaMismatchError, OSError) as error:
-            raise Failure(str(error)) from error
+        return run_command(command(*args, **kwargs))
 
     return run
+
+
+def run_command(work: Coroutine[Any, Any, T], loop: LoopName = "asyncio") -> T:
+    """Run the work of a subcommand on a loop of its own, and turn what it raises into the documented exit codes."""
+    # Standard output is for data alone; `serve` and `dev` set their own log up.
+    configure_logging("error", json=False, stream=sys.stderr)
+    with exit_codes():
+        return run_on(loop, work)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """What is raised within becomes one of the documented exit codes."""
+    try:
+        yield
+    except ConfigError as error:
+        raise BadConfig(error) from error
+    except CommitUnknownError as error:
+        raise Failure(f"{error.message} {_LOOK_FIRST}") from error
+    except DatabaseUnavailableError as error:
+        cause = error.__cause__ or "no connection is free"
+        raise Failure(f"the database cannot be used: {cause or type(cause).__name__}") from error
+    except GatewayError as error:
+        raise Failure(error.message) from error
+    except (EmbeddedError, MigrationError, SchemaMismatchError, LoopMissingError, OSError) as error:
+        raise Failure(str(error)) from error
 
 
 @asynccontextmanager

@@ -8,20 +8,17 @@ from functools import partial
 from pathlib import Path
 
 import click
-import structlog
 
 from kyma_proxy.app import Application, run_until
-from kyma_proxy.cli.common import config_option, emit, json_option, runs_async
+from kyma_proxy.cli.common import Failure, config_option, emit, exit_codes, json_option, run_command, runs_async
 from kyma_proxy.database.access import open_database
 from kyma_proxy.database.schema import HEAD
+from kyma_proxy.loading import load_checked
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
-from kyma_proxy.pipeline.runner import check_plan
-from kyma_proxy.pipeline.warnings import warnings_of
-from kyma_proxy.server.tls import check_certificate
-from kyma_proxy.settings import Settings, load_database_settings, load_settings
-
-_log = structlog.get_logger("kyma_proxy.cli")
+from kyma_proxy.settings import load_database_settings
+from kyma_proxy.supervisor.supervisor import Supervisor
+from kyma_proxy.supervisor.team import WorkerNotStartedError
 
 
 def stop_on_signals(*more: signal.Signals) -> asyncio.Event:
@@ -33,30 +30,38 @@ def stop_on_signals(*more: signal.Signals) -> asyncio.Event:
     return stopped
 
 
-def load_checked(config_path: Path, plugins: InstalledPlugins) -> Settings:
-    """The configuration, with everything checked that can be without starting it; warnings go to the log.
-
-    Raises ConfigError.
-    """
-    settings = load_settings(config_path, plugins=plugins)
-    check_certificate(settings)
-    for warning in warnings_of(settings, plugins, check_plan(settings, plugins)):
-        _log.warning("config_warning", position=f"{warning.file}:{warning.line}", message=warning.message)
-    return settings
-
-
 @click.command()
 @click.option("--migrate", "migrate_first", is_flag=True, help="Bring an external database's schema up to date first.")
 @config_option
-@runs_async
-async def serve(migrate_first: bool, config_path: Path) -> None:
+def serve(migrate_first: bool, config_path: Path) -> None:
     """Run the gateway until SIGTERM or SIGINT, then drain. SIGHUP reloads the configuration."""
-    plugins = InstalledPlugins()
-    load = partial(load_checked, config_path, plugins)
     configure_logging()
-    application = Application(load(), plugins, migrate=migrate_first, load=load)
+    plugins = InstalledPlugins()
+    with exit_codes():
+        settings = load_checked(config_path, plugins)
+    if settings.server.workers == 1:
+        load = partial(load_checked, config_path, plugins)
+        application = Application(settings, plugins, migrate=migrate_first, load=load)
+        run_command(_serve_alone(application), settings.server.event_loop)
+    else:
+        run_command(_supervise(Supervisor(settings, config_path, migrate=migrate_first)))
+
+
+async def _serve_alone(application: Application) -> None:
+    configure_logging()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, application.begin_reload)
     await run_until(application, stop_on_signals())
+
+
+async def _supervise(supervisor: Supervisor) -> None:
+    configure_logging()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, supervisor.begin_reload)
+    try:
+        ended_well = await supervisor.run(stop_on_signals())
+    except WorkerNotStartedError as error:
+        raise SystemExit(error.code) from error
+    if not ended_well:
+        raise Failure("not every worker ended by itself")
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -18,16 +19,11 @@ class BooksMetrics:
     """Gauges of what the books say, the same in every process that asks, and counts of what this process did."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._open_holds = Gauge("kyma_open_holds", "Holds that are neither posted nor given back.", registry=registry)
-        self._oldest = Gauge(
-            "kyma_oldest_open_hold_seconds", "Age of the oldest open hold; 0 without one.", registry=registry
-        )
-        self._problems = Gauge(
-            "kyma_ledger_problems", "What the last light audit found wrong in the books.", registry=registry
-        )
-        self._audited = Gauge(
-            "kyma_ledger_audited_timestamp_seconds", "When the last light audit ended.", registry=registry
-        )
+        newest = partial(Gauge, registry=registry, multiprocess_mode="mostrecent")
+        self._open_holds = newest("kyma_open_holds", "Holds that are neither posted nor given back.")
+        self._oldest = newest("kyma_oldest_open_hold_seconds", "Age of the oldest open hold; 0 without one.")
+        self._problems = newest("kyma_ledger_problems", "What the last light audit found wrong in the books.")
+        self._audited = newest("kyma_ledger_audited_timestamp_seconds", "When the last light audit ended.")
         self._reconciled = Counter(
             "kyma_reconciled_total", "What was ended for processes that died or failed.", ["outcome"], registry=registry
         )

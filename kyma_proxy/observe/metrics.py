@@ -29,7 +29,9 @@ class Metrics:
             buckets=_SECONDS_BUCKETS,
             registry=self.registry,
         )
-        self._in_flight = Gauge("kyma_requests_in_flight", "Requests being answered.", registry=self.registry)
+        self._in_flight = Gauge(
+            "kyma_requests_in_flight", "Requests being answered.", registry=self.registry, multiprocess_mode="livesum"
+        )
         self._ended = Counter(
             "kyma_requests_ended_total",
             "Requests by how they ended, and by whom or what (docs/reasons.md).",

@@ -8,9 +8,12 @@ from kyma_proxy.clock import epoch_seconds
 
 
 class ReloadMetrics:
-    """Counts reloads and says how the last one ended. A gateway that has just started counts as reloaded."""
+    """Counts reloads and says how the last one ended. A gateway that has just started counts as reloaded.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    A process that only leads others, and in which no configuration `lives`, does not say how many are alive.
+    """
+
+    def __init__(self, registry: CollectorRegistry, *, lives: bool = True) -> None:
         self._reloads = Counter(
             "kyma_config_reloads_total", "Reloads of the configuration, by outcome.", ["outcome"], registry=registry
         )
@@ -24,10 +27,15 @@ class ReloadMetrics:
             "When the configuration in use was taken over.",
             registry=registry,
         )
-        self._generations = Gauge(
-            "kyma_config_generations",
-            "Configurations alive: the one in use and those that requests still live on.",
-            registry=registry,
+        self._generations = (
+            Gauge(
+                "kyma_config_generations",
+                "Configurations alive: the one in use and those that requests still live on.",
+                registry=registry,
+                multiprocess_mode="livemax",
+            )
+            if lives
+            else None
         )
         self._last.set(1)
         self._last_at.set(epoch_seconds())
@@ -41,4 +49,5 @@ class ReloadMetrics:
 
     def alive(self, generations: int) -> None:
         """So many configurations are alive."""
-        self._generations.set(generations)
+        if self._generations is not None:
+            self._generations.set(generations)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Final
 
 from kyma_proxy.observe.requests import RequestObserver
+from kyma_proxy.server.acceptor import Acceptor
 from kyma_proxy.server.exchange import Exchanges, Handle
 from kyma_proxy.server.occupancy import Occupancy
 from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.server.protocol import ConnectionServer
+from kyma_proxy.tasks import Tasks
 
 # At a stop: what a request gets to finish on its own, and then its task to let go of what it holds.
 _STOP_SECONDS: Final = 0.1
@@ -29,7 +32,7 @@ class DataListener:
         self._occupancy = Occupancy()
         self._exchanges = Exchanges(handle, options, observer, self._occupancy)
         self._connections: ConnectionServer | None = None
-        self._sockets: asyncio.Server | None = None
+        self._sockets: asyncio.Server | Acceptor | None = None
         self.port = 0
         """The port listened on; differs from the one asked for when that was 0."""
 
@@ -46,10 +49,17 @@ class DataListener:
         """Open connections, idle ones included."""
         return len(self._occupancy.connections)
 
+    def start_on(self, sockets: tuple[socket.socket, ...], tasks: Tasks) -> None:
+        """Listen on sockets that are bound already, and that other processes listen on, too."""
+        self._connections = ConnectionServer(self._exchanges.serve, self._options, self._observer, self._occupancy)
+        self._sockets = Acceptor(sockets, self._connections, tasks, tls=self._options.tls)
+        self._sockets.start()
+        self.port = int(sockets[0].getsockname()[1])
+
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises OSError when the address is not to be had."""
         self._connections = ConnectionServer(self._exchanges.serve, self._options, self._observer, self._occupancy)
-        self._sockets = await asyncio.get_running_loop().create_server(
+        server = await asyncio.get_running_loop().create_server(
             self._connections,
             host,
             port,
@@ -57,7 +67,8 @@ class DataListener:
             backlog=self._options.backlog,
             reuse_port=self._options.reuse_port or None,
         )
-        self.port = int(self._sockets.sockets[0].getsockname()[1])
+        self._sockets = server
+        self.port = int(server.sockets[0].getsockname()[1])
 
     async def drain(self, seconds: float) -> bool:
         """Stop listening, close idle connections, and let what is in flight finish, with `Connection: close`.

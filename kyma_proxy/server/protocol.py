@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from aiohttp import HttpVersion11, StreamReader
@@ -103,11 +103,11 @@ class Connection(RequestReader):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the client connected."""
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.WriteTransport)
+        writable = cast("asyncio.WriteTransport", transport)  # uvloop's are no instances of it
         # What was written is then in the hands of the kernel: it holds enough, and what an answer costs depends on it.
         # asyncio's TLS counts up to the limit, plain connections beyond it.
-        transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
-        _hold_back_little(transport)
+        writable.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
+        _hold_back_little(writable)
         self._occupancy.opened(self)
         self._start_head_timer(self._drain_head_seconds if self._occupancy.draining else self._head_seconds)
 

@@ -29,9 +29,7 @@ _MODEL_PATTERN = re.compile(r"[^\s?\[\]]+")
 
 
 def check_server(server: ServerSettings, report: Report) -> None:
-    """One worker, and two listeners that can both be opened."""
-    if server.workers > 1:
-        report.add(("server", "workers"), "several workers are not available in this version: set workers: 1")
+    """Two listeners that can both be opened."""
     if server.listen.overlaps(server.admin_listen):
         where: KeyPath = ("server", "admin_listen")
         if where not in report.document.source.values:

@@ -75,7 +75,12 @@ class ServerSettings(Model):
         default=HostPort("127.0.0.1", 9090),
         description="HOST:PORT of /healthz, /readyz, /metrics and /reload; private.",
     )
-    workers: int = Field(default=1, ge=1, description="Processes that share the port; only 1 in this version.")
+    workers: int = Field(
+        default=1, ge=1, le=256, description="Processes that share the port; several are led by a supervisor."
+    )
+    event_loop: Literal["asyncio", "uvloop"] = Field(
+        default="asyncio", description="Which event loop a process serves on: Python's own, or the faster uvloop."
+    )
     drain_seconds: float = Field(
         default=30,
         ge=0,

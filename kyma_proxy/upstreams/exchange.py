@@ -62,7 +62,7 @@ class Exchange:
         self._presuming: asyncio.TimerHandle | None = None
         self._clock = asyncio.timeout(None)
         self._waiting = False
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.Transport | None = None
         self._closed: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -108,7 +108,7 @@ class Exchange:
     def abort(self) -> None:
         """Cut the connection, with whatever is still to be written to it; nothing happens if it has ended."""
         ended = self._closed is None or self._closed.done()  # asyncio's abort fails on a transport that has ended
-        if isinstance(self._transport, asyncio.WriteTransport) and not ended:
+        if self._transport is not None and not ended:
             connection = self._transport.get_extra_info("socket")
             if self._transport.get_write_buffer_size() and connection is not None and connection.fileno() >= 0:
                 # An end in order would wait behind what the peer does not take.
@@ -123,7 +123,7 @@ class Exchange:
     @property
     def transport(self) -> asyncio.Transport:
         """The connection that the request went out on, whether or not it has ended."""
-        assert isinstance(self._transport, asyncio.Transport)
+        assert self._transport is not None, "the request has not gone out"
         return self._transport
 
     def source_failure(self) -> Exception | None:

@@ -1,0 +1,37 @@
+"""The event loop that a process serves on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+LoopName = Literal["asyncio", "uvloop"]
+
+
+class LoopMissingError(Exception):
+    """The configured event loop is not installed."""
+
+
+def loop_factory(name: LoopName) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes a loop of that name. Raises LoopMissingError where it is not installed."""
+    if name == "asyncio":
+        return asyncio.new_event_loop
+    try:
+        import uvloop
+    except ImportError as error:
+        raise LoopMissingError("uvloop is not installed here; set server.event_loop: asyncio") from error
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def run_on(name: LoopName, work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end on a new loop, as `asyncio.run` does. Raises LoopMissingError, and what `work` raises."""
+    try:
+        factory = loop_factory(name)
+    except LoopMissingError:
+        work.close()
+        raise
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)

@@ -1,0 +1,27 @@
+"""The loop that is asked for is the loop that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from kyma_proxy.loops import LoopMissingError, LoopName, loop_factory, run_on
+
+
+async def module() -> str:
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+
+@pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+def test_it_runs_on_the_loop_of_that_name(name: LoopName) -> None:
+    assert run_on(name, module()) == name
+
+
+def test_a_loop_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with pytest.raises(LoopMissingError, match="event_loop: asyncio"):
+        loop_factory("uvloop")
+    with pytest.raises(LoopMissingError):
+        run_on("uvloop", module())
