@@ -20,8 +20,10 @@ from kyma_proxy.money import format_usd
 from kyma_proxy.observe.endings import PLUGIN, WORDS
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.settings import (
+    CorsSettings,
     DatabaseSettings,
     ForwardUpstreamSettings,
+    HostPort,
     MiniMaxUpstreamSettings,
     RouteSettings,
     ServerSettings,
@@ -41,12 +43,15 @@ SHIPPED_PLUGINS = ("api_key_auth", "voice_clone", "voice_design", "voice_ownersh
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`server`", ServerSettings),
     ("`server.tls`", TlsSettings),
+    ("`server.cors`", CorsSettings),
     ("`database`", DatabaseSettings),
     ("`upstreams.NAME` with `adapter: minimax`", MiniMaxUpstreamSettings),
     ("`upstreams.NAME` with `adapter: forward`", ForwardUpstreamSettings),
     ("`upstreams.NAME.timeouts`", UpstreamTimeouts),
     ("`routes[]`", RouteSettings),
 )
+
+_BELOW = frozenset(model for _, model in SECTIONS)
 
 CONFIGURATION_HEAD = """# Configuration
 
@@ -217,9 +222,7 @@ def _names(annotation: Any) -> Iterator[str]:
     elif annotation is SecretStr:
         yield "secret"
     elif annotation is not type(None):
-        yield {"HostPort": "HOST:PORT", "UpstreamTimeouts": "mapping, below", "TlsSettings": "mapping, below"}.get(
-            getattr(annotation, "__name__", ""), "mapping"
-        )
+        yield "HOST:PORT" if annotation is HostPort else "mapping, below" if annotation in _BELOW else "mapping"
 
 
 def _default(name: str, field: FieldInfo) -> str:

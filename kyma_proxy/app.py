@@ -35,6 +35,7 @@ from kyma_proxy.pipeline.gateway import Gateway
 from kyma_proxy.plugin import Plugin
 from kyma_proxy.reloading import ReloadOutcome, Reloads
 from kyma_proxy.server.admin import AdminListener
+from kyma_proxy.server.cors import Cors
 from kyma_proxy.server.listener import DataListener
 from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.server.parser import require_c_parser
@@ -268,6 +269,7 @@ def _listener_options(server: ServerSettings, rehearsal: Rehearsal, certificate:
         max_line_bytes=server.max_header_bytes,
         max_header_bytes=server.max_header_bytes,
         trusted_proxies=server.trusted_proxies,
+        cors=None if server.cors is None else Cors(server.cors),
     )
 
 

@@ -40,6 +40,7 @@ class ErrorCode(Enum):
     AUTH_ERROR = (401, "auth_error", "authentication_error", False, "no API key, or one that is not valid")
     INSUFFICIENT_CREDITS = (402, "insufficient_credits", "billing_error", False, "the available balance is too low")
     VOICE_NOT_OWNED = (403, "voice_not_owned", "permission_error", False, "the voice is not this account's to use")
+    ORIGIN_NOT_ALLOWED = (403, "origin_not_allowed", "permission_error", False, "pages of that origin may not ask here")
     VOICE_NOT_FOUND = (404, "voice_not_found", "invalid_request_error", False, "the provider has no such voice")
     NOT_FOUND = (404, "not_found", "invalid_request_error", False, "nothing is served at this path")
     METHOD_NOT_ALLOWED = (405, "method_not_allowed", "invalid_request_error", False, "the path has other methods")

@@ -110,6 +110,9 @@ class _Exchange:
         assert isinstance(flow.body, IncomingBody)
         self._body = flow.body
         try:
+            cors = self._listener.options.cors
+            if cors is not None and (permission := cors.preflight(flow)) is not None:
+                return permission
             return await self._listener.handle(flow)
         except GatewayError as error:
             return self._refuse(error, ending_of(error, flow.facts))
@@ -151,6 +154,8 @@ class _Exchange:
         body_arrives = not self._body_arrived()
         self._close |= body_arrives or not self._request.keep_alive or self._listener.occupancy.draining
         sign(reply, self._record.request_id)
+        if self._listener.options.cors is not None:
+            self._listener.options.cors.dress(reply, self._request.headers)
         self._record.status = reply.status
         failpoints = self._listener.options.failpoints
         try:

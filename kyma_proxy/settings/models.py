@@ -5,33 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, NoReturn, Self, SupportsIndex
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, SerializeAsAny, model_validator
+from pydantic import Discriminator, Field, SecretStr, SerializeAsAny, model_validator
 
 from kyma_proxy.plugin import PluginConfig
-from kyma_proxy.settings.fields import (
-    BaseUrl,
-    DatabaseUrl,
-    FrozenMapping,
-    HeaderSecret,
-    HostPort,
-    IpNetwork,
-    ListenAddress,
-    Network,
-)
+from kyma_proxy.settings.base import Model, NonEmpty, Seconds
+from kyma_proxy.settings.fields import BaseUrl, DatabaseUrl, FrozenMapping, HeaderSecret, HostPort, IpNetwork
 from kyma_proxy.settings.problems import Problem
+from kyma_proxy.settings.server import CorsSettings, ServerSettings, TlsSettings
 from kyma_proxy.settings.source import KeyPath, SourceMap
 
 __all__ = [
     "ADAPTERS",
     "CAPABILITIES",
     "CommonUpstreamSettings",
+    "CorsSettings",
     "DatabaseSettings",
     "ForwardUpstreamSettings",
     "HostPort",
     "IpNetwork",
     "MiniMaxUpstreamSettings",
+    "Model",
     "PluginEntry",
     "RouteSettings",
     "ServerSettings",
@@ -40,100 +35,6 @@ __all__ = [
     "UpstreamSettings",
     "UpstreamTimeouts",
 ]
-
-DAY_SECONDS = 86_400
-Seconds = Annotated[float, Field(gt=0, le=DAY_SECONDS, allow_inf_nan=False)]
-NonEmpty = Annotated[str, Field(min_length=1)]
-
-
-class Model(BaseModel):
-    """Base of all settings: strict, frozen, unknown keys are errors, and secrets stay inside the process."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        """Settings cannot be pickled: a pickle holds secrets in the clear."""
-        raise TypeError("settings hold secrets and cannot be pickled; load them again instead")
-
-    def __deepcopy__(self, memo: dict[int, object] | None = None) -> Self:
-        """The same settings: they are frozen all the way down."""
-        return self
-
-
-class TlsSettings(Model):
-    """The certificate of the data listener."""
-
-    certificate: Path = Field(description="PEM file of the certificate, followed by its chain.")
-    key: Path = Field(description="PEM file of its key, without a password. Both are loaded anew when they change.")
-
-
-class ServerSettings(Model):
-    """The two listeners and the limits of the edge."""
-
-    listen: ListenAddress = Field(default=HostPort("127.0.0.1", 8080), description="Data plane: HOST:PORT for clients.")
-    admin_listen: ListenAddress = Field(
-        default=HostPort("127.0.0.1", 9090),
-        description="HOST:PORT of /healthz, /readyz, /metrics and /reload; private.",
-    )
-    workers: int = Field(
-        default=1, ge=1, le=256, description="Processes that share the port; several are led by a supervisor."
-    )
-    event_loop: Literal["asyncio", "uvloop"] = Field(
-        default="asyncio", description="Which event loop a process serves on: Python's own, or the faster uvloop."
-    )
-    drain_seconds: float = Field(
-        default=30,
-        ge=0,
-        le=DAY_SECONDS,
-        allow_inf_nan=False,
-        description="How long SIGTERM waits for requests in flight, in seconds.",
-    )
-    drain_pause_seconds: float = Field(
-        default=0,
-        ge=0,
-        le=DAY_SECONDS,
-        allow_inf_nan=False,
-        description="How long SIGTERM serves on before the drain, with /readyz at 503, for the balancer to see it.",
-    )
-    settle_seconds: float = Field(
-        default=420,
-        ge=0,
-        le=DAY_SECONDS,
-        allow_inf_nan=False,
-        description="How long after that it waits for voices being made and paid for, in seconds.",
-    )
-    head_timeout_seconds: Seconds = Field(
-        default=30, description="A request head that is not complete after this many seconds is refused."
-    )
-    body_idle_timeout_seconds: Seconds = Field(
-        default=30, description="A client that sends nothing of its body for this many seconds is refused."
-    )
-    body_bytes_per_second_min: int = Field(
-        default=1024, ge=1, description="A client that sends its body slower than this for long is refused."
-    )
-    keepalive_timeout_seconds: Seconds = Field(
-        default=75, description="An idle connection is closed after this many seconds."
-    )
-    max_header_bytes: int = Field(
-        default=8190,
-        ge=1024,
-        le=65_536,
-        description="Longest request line and longest single header field, in bytes.",
-    )
-    ready_without_database: bool = Field(
-        default=False, description="Whether /readyz stays 200 while the database is away."
-    )
-    allow_python_parser: bool = Field(
-        default=False,
-        description="Whether to start where aiohttp has only its HTTP parser in Python: slower, and not what the tests "
-        "of malformed requests run on.",
-    )
-    tls: TlsSettings | None = Field(
-        default=None, description="TLS on the data listener; plain HTTP, for a balancer in front, when left out."
-    )
-    trusted_proxies: tuple[Network, ...] = Field(
-        default=(), description="Networks whose X-Forwarded-* headers are believed; from others they are replaced."
-    )
 
 
 class DatabaseSettings(Model):

@@ -35,6 +35,7 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
             ownership: str = "",
             server: str = "",
             minimax_extra: str = "",
+            origin_url: str = "",
             metering: str | None = None,
             credit_micros: int = 25_000_000,
             handler_cancellation: bool = False,
@@ -50,7 +51,7 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
                     minimax=minimax.base_url,
                     key=minimax.api_key,
                     minimax_extra=minimax_extra,
-                    origin=origin.base_url,
+                    origin=origin_url or origin.base_url,
                     plugins="" if metering is None else metering_plugin(metering),
                 )
             )

@@ -268,8 +268,8 @@ def test_a_plugin_asks_for_an_upstream_that_can_do_it(tmp_path: Path) -> None:
             "2:16: authorization: replace needs an api_key",
         ),
         (
-            "version: 1\nserver:\n  workers: ${N:-2}\n",
-            "3:12: several workers are not available in this version: set workers: 1",
+            "version: 1\nserver:\n  workers: ${N:-0}\n",
+            "3:12: must be at least 1",
         ),
     ],
 )
