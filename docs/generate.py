@@ -20,6 +20,8 @@ from kyma_proxy.money import format_usd
 from kyma_proxy.observe.endings import PLUGIN, WORDS
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.settings import (
+    BaseUrlEntry,
+    BreakerSettings,
     CorsSettings,
     DatabaseSettings,
     ForwardUpstreamSettings,
@@ -47,7 +49,9 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`database`", DatabaseSettings),
     ("`upstreams.NAME` with `adapter: minimax`", MiniMaxUpstreamSettings),
     ("`upstreams.NAME` with `adapter: forward`", ForwardUpstreamSettings),
+    ("`upstreams.NAME.base_urls[]`", BaseUrlEntry),
     ("`upstreams.NAME.timeouts`", UpstreamTimeouts),
+    ("`upstreams.NAME.breaker`", BreakerSettings),
     ("`routes[]`", RouteSettings),
 )
 

@@ -31,6 +31,7 @@ from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
 from kyma_proxy.observe.reloads import ReloadMetrics
 from kyma_proxy.observe.requests import RequestObserver
+from kyma_proxy.observe.upstreams import UpstreamMetrics
 from kyma_proxy.pipeline.gateway import Gateway
 from kyma_proxy.plugin import Plugin
 from kyma_proxy.reloading import ReloadOutcome, Reloads
@@ -205,7 +206,8 @@ class Application:
         parts = MintParts(database, self.tasks, leases, cleanups, running, self._rehearsal.failpoints)
         charges = Charges(database, self.tasks, holder, self._books.charged, failpoints=self._rehearsal.failpoints)
         metrics = PluginMetrics(self.metrics.registry)
-        lasting = Lasting(keys, ownership, charges, parts, self._rehearsal.patience, metrics)
+        numbers = UpstreamMetrics(self.metrics.registry)
+        lasting = Lasting(keys, ownership, charges, parts, self._rehearsal.patience, metrics, numbers)
 
         def make(settings: Settings) -> Generation:
             return Generation(settings, self._plugins, lasting)

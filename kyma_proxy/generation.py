@@ -21,6 +21,7 @@ from kyma_proxy.services import Services
 from kyma_proxy.settings import Settings
 from kyma_proxy.settings.problems import Problem
 from kyma_proxy.upstreams.base import Upstream
+from kyma_proxy.upstreams.doors import UpstreamNumbers
 from kyma_proxy.upstreams.registry import build_upstream
 from kyma_proxy.voices.minting import Minting, MintParts, MintPatience
 from kyma_proxy.voices.ownership import OwnershipBook
@@ -39,6 +40,7 @@ class Lasting:
     mints: MintParts
     patience: MintPatience
     metrics: PluginMetrics
+    upstreams: UpstreamNumbers
 
     @property
     def failpoints(self) -> Failpoints:
@@ -79,7 +81,13 @@ class Generation:
             stack.push_async_callback(self._tasks.close)
             upstreams: dict[str, Upstream] = {}
             for name, settings in self.settings.upstreams.items():
-                upstreams[name] = build_upstream(name, settings, self._tasks, failpoints=self._lasting.failpoints)
+                upstreams[name] = build_upstream(
+                    name,
+                    settings,
+                    self._tasks,
+                    numbers=self._lasting.upstreams,
+                    failpoints=self._lasting.failpoints,
+                )
                 stack.push_async_callback(upstreams[name].stop)
                 await upstreams[name].start()
             self.providers = MappingProxyType(

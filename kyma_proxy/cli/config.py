@@ -138,7 +138,13 @@ def _goes_to(settings: Settings, method: str, path: str, model: str | None, *, b
     """The route and upstream; with `by_model`, and no model named, also where each model of a route would lead."""
     router = Router(settings.routes)
     route = router.match(method, path, model)
-    data = {"model": model, "route": route.pattern if route else None, "upstream": route.upstream if route else None}
+    data: dict[str, Any] = {
+        "model": model,
+        "route": route.pattern if route else None,
+        "upstream": route.upstream if route else None,
+    }
+    if route is not None:
+        data["base_urls"] = [url for url, _ in settings.upstreams[route.upstream].doors]
     if not by_model or model is not None:
         return data
     for each, written in zip(router.routes, settings.routes, strict=True):

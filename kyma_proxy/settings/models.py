@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Discriminator, Field, SecretStr, SerializeAsAny, model_validator
 
@@ -19,6 +19,7 @@ from kyma_proxy.settings.source import KeyPath, SourceMap
 __all__ = [
     "ADAPTERS",
     "CAPABILITIES",
+    "BreakerSettings",
     "CommonUpstreamSettings",
     "CorsSettings",
     "DatabaseSettings",
@@ -86,11 +87,64 @@ class UpstreamTimeouts(Model):
         return self
 
 
+class BreakerSettings(Model):
+    """When an upstream's base URL is left alone for a while."""
+
+    failures: int = Field(
+        default=5, ge=1, le=1000, description="So many failures with no success in between open the breaker."
+    )
+    open_seconds: Seconds = Field(
+        default=2, description="How long nothing is sent there, until a connection is tried; doubled each time."
+    )
+    open_seconds_max: Seconds = Field(default=60, description="The longest such pause, in seconds.")
+
+    @model_validator(mode="after")
+    def _pauses_do_not_cross(self) -> BreakerSettings:
+        if self.open_seconds > self.open_seconds_max:
+            raise ValueError("open_seconds is above open_seconds_max")
+        return self
+
+
+class BaseUrlEntry(Model):
+    """One of several base URLs."""
+
+    url: BaseUrl = Field(description="As base_url.")
+    weight: int = Field(default=1, ge=1, le=1000, description="How often it is used, beside the others.")
+
+
 class CommonUpstreamSettings(Model):
     """What every upstream has."""
 
-    base_url: BaseUrl = Field(description="http or https URL, without user, query and fragment; a path is allowed.")
+    base_url: BaseUrl | None = Field(
+        default=None, description="http or https URL, without user, query and fragment; a path is allowed."
+    )
+    base_urls: tuple[BaseUrlEntry, ...] = Field(
+        default=(),
+        description="Instead of base_url: several doors to the same origin, or to the same account at the provider.",
+    )
+    breaker: BreakerSettings | None = Field(
+        default=BreakerSettings(),
+        description="When a base URL that fails is left alone for a while; null: never.",
+    )
     timeouts: UpstreamTimeouts = Field(default=UpstreamTimeouts(), description="How long this upstream may take.")
+
+    @property
+    def doors(self) -> tuple[tuple[str, int], ...]:
+        """Each base URL with its weight."""
+        if self.base_url is not None:
+            return ((str(self.base_url), 1),)
+        return tuple((str(each.url), each.weight) for each in self.base_urls)
+
+    @model_validator(mode="after")
+    def _has_one_kind_of_base_url(self) -> Self:
+        if self.base_url is None and not self.base_urls:
+            raise ValueError('missing key "base_url"')
+        if self.base_url is not None and self.base_urls:
+            raise ValueError("base_url and base_urls exclude each other")
+        urls = [each.url for each in self.base_urls]
+        if len(set(urls)) < len(urls):
+            raise ValueError("base_urls names a URL twice: give it a weight instead")
+        return self
 
 
 class MiniMaxUpstreamSettings(CommonUpstreamSettings):

@@ -25,13 +25,17 @@ class FailureKind(StrEnum):
 class TransportError(Exception):
     """An exchange with an upstream failed.
 
-    `limit` names the time limit that was reached, None where none was. `request_sent` is false only when it is certain
+    `limit` names the time limit that was reached, None where none was. `retry_after_seconds` says when it may be
+    better, where that is known. `request_sent` is false only when it is certain
     that the upstream heard nothing. The text is for the log; aiohttp's
     own exception is deliberately not chained to it, because it holds the request's headers and with them the key.
     """
 
-    def __init__(self, kind: FailureKind, detail: str, limit: Limit | None = None) -> None:
+    def __init__(
+        self, kind: FailureKind, detail: str, limit: Limit | None = None, *, retry_after_seconds: float | None = None
+    ) -> None:
         super().__init__(f"{kind}: {detail}")
+        self.retry_after_seconds = retry_after_seconds
         self.kind = kind
         self.detail = detail
         self.limit = limit

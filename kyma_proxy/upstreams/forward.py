@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
@@ -13,6 +14,7 @@ from kyma_proxy.flow import Flow, Reply, ReplyStream, WholeBody
 from kyma_proxy.settings.models import ForwardUpstreamSettings
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.bodies import OutgoingBody
+from kyma_proxy.upstreams.doors import Health
 from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
 from kyma_proxy.upstreams.exchange import OutgoingRequest
 from kyma_proxy.upstreams.headers import end_to_end, new_traceparent, trace_id_of
@@ -37,10 +39,10 @@ class ForwardUpstream(Upstream):
     Nothing is sent twice once a byte of a request body has left (see `Transport.send`).
     """
 
-    def __init__(self, name: str, settings: ForwardUpstreamSettings) -> None:
+    def __init__(self, name: str, settings: ForwardUpstreamSettings, health: Health | None = None) -> None:
         self.name = name
         self._settings = settings
-        self._transport = Transport(str(settings.base_url), settings.timeouts)
+        self._transport = Transport(settings.doors, settings.timeouts, health)
 
     async def start(self) -> None:
         """Open the pool."""
@@ -151,6 +153,11 @@ async def _body(reply: IncomingReply) -> bytes | ReplyStream:
     return whole
 
 
+def _retry_after(failure: TransportError) -> dict[str, str] | None:
+    seconds = failure.retry_after_seconds
+    return None if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
 def _refusal(failure: TransportError) -> GatewayError:
     """What the client is told of a failure before the answer's head."""
     if failure.kind is FailureKind.SILENT:
@@ -164,4 +171,5 @@ def _refusal(failure: TransportError) -> GatewayError:
         ErrorCode.UPSTREAM_UNREACHABLE,
         "The upstream could not be reached.",
         should_retry=failure.kind is FailureKind.REFUSED,
+        headers=_retry_after(failure),
     )

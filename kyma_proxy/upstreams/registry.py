@@ -6,19 +6,27 @@ from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
 from kyma_proxy.settings.models import ForwardUpstreamSettings, MiniMaxUpstreamSettings, UpstreamSettings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
+from kyma_proxy.upstreams.doors import Health, UpstreamNumbers
 from kyma_proxy.upstreams.forward import ForwardUpstream
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
 
 
 def build_upstream(
-    name: str, settings: UpstreamSettings, tasks: Tasks, *, failpoints: Failpoints = NO_FAILPOINTS
+    name: str,
+    settings: UpstreamSettings,
+    tasks: Tasks,
+    *,
+    numbers: UpstreamNumbers,
+    failpoints: Failpoints = NO_FAILPOINTS,
 ) -> Upstream:
     """The upstream of one entry of the configuration, not started.
 
-    `tasks` takes the work that must be finished; `failpoints` are reached around the calls that make voices.
+    `tasks` takes the work that must be finished, and probes; `numbers` are told what fails; `failpoints` are reached
+    around the calls that make voices.
     """
+    health = Health(name, settings.breaker, numbers, tasks)
     match settings:
         case MiniMaxUpstreamSettings():
-            return MiniMaxUpstream(name, settings, tasks, failpoints=failpoints)
+            return MiniMaxUpstream(name, settings, tasks, failpoints=failpoints, health=health)
         case ForwardUpstreamSettings():
-            return ForwardUpstream(name, settings)
+            return ForwardUpstream(name, settings, health)

@@ -35,7 +35,7 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
             ownership: str = "",
             server: str = "",
             minimax_extra: str = "",
-            origin_url: str = "",
+            origin_fields: str = "",
             metering: str | None = None,
             credit_micros: int = 25_000_000,
             handler_cancellation: bool = False,
@@ -43,18 +43,19 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
             minimax = await stack.enter_async_context(MiniMaxSimulator())
             origin = await stack.enter_async_context(OriginSimulator())
             path = tmp_path / "gateway.yaml"
-            path.write_text(
-                CONFIG.format(
-                    server=server,
-                    clone=clone,
-                    ownership=ownership,
-                    minimax=minimax.base_url,
-                    key=minimax.api_key,
-                    minimax_extra=minimax_extra,
-                    origin=origin_url or origin.base_url,
-                    plugins="" if metering is None else metering_plugin(metering),
-                )
+            text = CONFIG.format(
+                server=server,
+                clone=clone,
+                ownership=ownership,
+                minimax=minimax.base_url,
+                key=minimax.api_key,
+                minimax_extra=minimax_extra,
+                origin=origin.base_url,
+                plugins="" if metering is None else metering_plugin(metering),
             )
+            if origin_fields:
+                text = text.replace(f'base_url: "{origin.base_url}"', origin_fields)
+            path.write_text(text)
             plugins = InstalledPlugins()
             environ = {"TEST_DATABASE_URL": database_url(database_target)}
             settings = load_settings(path, plugins=plugins, environ=environ)

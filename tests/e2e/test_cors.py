@@ -64,7 +64,7 @@ async def test_what_an_origin_says_of_it_is_replaced_only_where_it_is_on(world: 
     port = server.sockets[0].getsockname()[1]
     try:
         for server_config, expected in ((CORS, [PAGE]), ("", ["*"])):
-            made = await make_world(server=server_config, origin_url=f"http://127.0.0.1:{port}")
+            made = await make_world(server=server_config, origin_fields=f'base_url: "http://127.0.0.1:{port}"')
             answer = await made.request("GET", "/v1/audio/voices", headers={"Origin": PAGE})
             assert answer.headers.getall("Access-Control-Allow-Origin") == expected
     finally:

@@ -10,6 +10,7 @@ from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.settings.models import MiniMaxUpstreamSettings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
+from kyma_proxy.upstreams.doors import Health
 from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
 from kyma_proxy.upstreams.minimax.client import MiniMaxClient
 from kyma_proxy.upstreams.minimax.cloning import Cloning
@@ -30,11 +31,12 @@ class MiniMaxUpstream(Upstream):
         tasks: Tasks,
         *,
         failpoints: Failpoints = NO_FAILPOINTS,
+        health: Health | None = None,
     ) -> None:
         self.name = name
         self.provider_account = settings.provider_account
         self.longest_clone_seconds = max(settings.longest_clone_seconds, settings.clone_timeout_seconds)
-        self._transport = Transport(str(settings.base_url), settings.timeouts)
+        self._transport = Transport(settings.doors, settings.timeouts, health)
         calls = Calls(self._transport, Credentials(settings.api_key, settings.group_id))
         self._client = MiniMaxClient(calls, settings.clone_timeout_seconds, failpoints=failpoints)
         self._cloning = Cloning(self._client, tasks)

@@ -224,7 +224,7 @@ routes:
         "4:23: must be at least 1",
         '6:22: unknown adapter "minimx"; did you mean "minimax"?',
         "7:3: a name is 1 to 64 letters, digits, and _ . - after the first",
-        '7:3: missing key "base_url"',
+        '7:8: missing key "base_url"',
         "8:40: must be an http:// or https:// URL with a host",
         '8:51: duplicate key "base_url": it stands in line 8 already',
         "9:9: must be a mapping",

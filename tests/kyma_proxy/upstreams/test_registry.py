@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from kyma_proxy.failpoints import Failpoint
+from kyma_proxy.observe.upstreams import UpstreamMetrics
 from kyma_proxy.settings.models import ForwardUpstreamSettings, MiniMaxUpstreamSettings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
@@ -30,7 +32,7 @@ def test_each_adapter_has_its_class(
     makes_voices: bool,
 ) -> None:
     settings = model.model_validate({"base_url": "https://upstream.test", **values})
-    upstream = build_upstream("one", settings, Tasks())
+    upstream = build_upstream("one", settings, Tasks(), numbers=UpstreamMetrics(CollectorRegistry()))
     assert type(upstream) is expected
     assert upstream.name == "one"
     assert isinstance(upstream, VoiceProvider) is makes_voices
@@ -44,7 +46,9 @@ async def test_failpoints_reach_the_calls_that_make_voices() -> None:
             passed.append(point)
 
     values = {"base_url": "https://upstream.test", "adapter": "minimax", "api_key": "sk-api-x"}
-    upstream = build_upstream("one", MiniMaxUpstreamSettings.model_validate(values), Tasks(), failpoints=Rig())
+    settings = MiniMaxUpstreamSettings.model_validate(values)
+    numbers = UpstreamMetrics(CollectorRegistry())
+    upstream = build_upstream("one", settings, Tasks(), numbers=numbers, failpoints=Rig())
     assert isinstance(upstream, VoiceProvider)
     with pytest.raises(ProviderError):
         await upstream.delete_voice("kyma_0123456789abcdef", "clone")  # it was not started

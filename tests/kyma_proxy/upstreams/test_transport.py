@@ -79,9 +79,9 @@ async def test_a_refused_connection_is_tried_once_more_if_the_request_may_be_rep
     attempts = []
     original = Transport._exchange
 
-    async def count(self: Transport, exchange: Any) -> Any:
+    async def count(self: Transport, exchange: Any, door: Any) -> Any:
         attempts.append(exchange)
-        return await original(self, exchange)
+        return await original(self, exchange, door)
 
     monkeypatch.setattr(Transport, "_exchange", count)
     for repeatable, expected in ((False, 1), (True, 2)):

@@ -11,6 +11,7 @@ from pydantic import Field
 from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.generation import Generation, Lasting
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
+from kyma_proxy.observe.upstreams import UpstreamMetrics
 from kyma_proxy.plugin import Endpoint, Plugin, PluginConfig, Proceed
 from kyma_proxy.settings import Settings, load_settings
 from kyma_proxy.tasks import Tasks
@@ -61,7 +62,8 @@ def write(path: Path, number: int, *, starts: bool = True, more: str = "") -> No
 
 def generation_of(settings: Settings, tasks: Tasks) -> Generation:
     """A generation without a database: its plugins use none of what would need one."""
-    parts = MintParts(*(cast("Any", None),) * 1, tasks, *(cast("Any", None),) * 3)
-    nothing = cast("Any", None)
-    lasting = Lasting(nothing, nothing, nothing, parts, MintPatience(), PluginMetrics(CollectorRegistry()))
+    nothing, registry = cast("Any", None), CollectorRegistry()
+    parts = MintParts(nothing, tasks, nothing, nothing, nothing)
+    metrics = PluginMetrics(registry)
+    lasting = Lasting(nothing, nothing, nothing, parts, MintPatience(), metrics, UpstreamMetrics(registry))
     return Generation(settings, PLUGINS, lasting)

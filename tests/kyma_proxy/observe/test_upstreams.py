@@ -1,0 +1,23 @@
+"""The numbers of upstreams."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from kyma_proxy.observe.upstreams import UpstreamMetrics
+
+
+def test_failures_and_breakers_are_told_by_upstream_and_host(capsys: pytest.CaptureFixture[str]) -> None:
+    registry = CollectorRegistry()
+    metrics = UpstreamMetrics(registry)
+    where = {"upstream": "origin", "host": "a.test:443"}
+    metrics.known("origin", "a.test:443")
+    assert registry.get_sample_value("kyma_upstream_breaker_state", where) == 0
+    assert registry.get_sample_value("kyma_upstream_breaker_opened_total", where) == 0
+    metrics.failed("origin", "a.test:443", "refused")
+    assert registry.get_sample_value("kyma_upstream_failures_total", {**where, "kind": "refused"}) == 1
+    for state, number in (("open", 2), ("half_open", 1), ("closed", 0)):
+        metrics.breaker("origin", "a.test:443", state)
+        assert registry.get_sample_value("kyma_upstream_breaker_state", where) == number
+    assert registry.get_sample_value("kyma_upstream_breaker_opened_total", where) == 1
