@@ -3,6 +3,7 @@
 from kyma_proxy.settings.environment import DEFAULT_CONFIG_PATH, default_config_path, environment
 from kyma_proxy.settings.load import load_database_settings, load_plugin_entries, load_server_settings, load_settings
 from kyma_proxy.settings.models import (
+    BaseUrlEntry,
     BreakerSettings,
     CorsSettings,
     DatabaseSettings,
@@ -22,6 +23,7 @@ from kyma_proxy.settings.source import SourceMap
 
 __all__ = [
     "DEFAULT_CONFIG_PATH",
+    "BaseUrlEntry",
     "BreakerSettings",
     "ConfigError",
     "CorsSettings",

@@ -19,6 +19,7 @@ from kyma_proxy.settings.source import KeyPath, SourceMap
 __all__ = [
     "ADAPTERS",
     "CAPABILITIES",
+    "BaseUrlEntry",
     "BreakerSettings",
     "CommonUpstreamSettings",
     "CorsSettings",
