@@ -270,6 +270,10 @@ def _listener_options(server: ServerSettings, rehearsal: Rehearsal, certificate:
         body_bytes_per_second_min=server.body_bytes_per_second_min,
         max_line_bytes=server.max_header_bytes,
         max_header_bytes=server.max_header_bytes,
+        max_headers=server.max_headers,
+        max_url_bytes=server.max_url_bytes,
+        max_connections=server.max_connections,
+        max_requests=server.max_requests_in_flight,
         trusted_proxies=server.trusted_proxies,
         cors=None if server.cors is None else Cors(server.cors),
     )

@@ -53,6 +53,7 @@ class ErrorCode(Enum):
         True,
         "the same request is still being served; repeat it after `Retry-After` to get its answer",
     )
+    URI_TOO_LONG = (414, "uri_too_long", "invalid_request_error", False, "the URL is over its limit")
     TOO_LARGE = (413, "invalid_request", "invalid_request_error", False, "the file or the body is over its limit")
     UNSUPPORTED_FORMAT = (
         415,
@@ -121,6 +122,15 @@ class GatewayError(Exception):
 
     def __repr__(self) -> str:
         return f"GatewayError({self.code.status} {self.code.code}: {self.message})"
+
+
+class NotAdmittedError(GatewayError):
+    """Too much is under way already: nobody upstream was asked."""
+
+    @property
+    def in_the_way(self) -> str:
+        """The limit, in one word for the log."""
+        return "account_requests" if self.code is ErrorCode.RATE_LIMITED else "requests"
 
 
 class BrokenFramingError(GatewayError):

@@ -14,6 +14,7 @@ from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.failpoints import Failpoints
 from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
+from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.pipeline.gateway import Snapshot
 from kyma_proxy.pipeline.runner import PluginRunner
 from kyma_proxy.plugin import Plugin
@@ -126,5 +127,6 @@ class Generation:
             charges=lasting.charges,
             metrics=lasting.metrics,
             voice_providers=self.providers,
+            admission=Admission(self.settings),
             tasks=self._tasks,
         )

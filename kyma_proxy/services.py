@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
+from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minting
 from kyma_proxy.voices.ownership import OwnershipBook
@@ -27,6 +28,7 @@ class Services:
     charges: Charges
     metrics: PluginMetrics
     voice_providers: Mapping[str, VoiceProvider]
+    admission: Admission
     tasks: Tasks
 
     async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from kyma_proxy.errors import BrokenFramingError, ErrorCode, GatewayError
+from kyma_proxy.errors import BrokenFramingError, ErrorCode, GatewayError, NotAdmittedError
 
 PLUGIN: Final = "a plugin's name"
 """Stands in the table for the names of the plugins that are configured."""
@@ -45,6 +45,9 @@ WORDS: Final[Mapping[EndReason, Mapping[str, str]]] = MappingProxyType(
             "": "refused because something was over its limit",
             "head_bytes": "the request line or a header is too long",
             "body_bytes": "the body or the file is too large",
+            "requests": "`server.max_requests_in_flight` requests were under way",
+            "account_requests": "so many requests of the account as may be were under way",
+            "connections": "`server.max_connections` connections were open",
             "provider_rate": "the provider takes no more at this moment",
             PLUGIN: "a limit of that plugin",
         },
@@ -110,12 +113,14 @@ CLIENT_LEFT_TUNNEL: Final = Ending(EndReason.CLIENT_LEFT, "in_answer")
 DRAINED: Final = Ending(EndReason.DRAINED)
 CRASHED: Final = Ending(EndReason.PLUGIN_CRASHED, "gateway")
 HEAD_TOO_LONG: Final = Ending(EndReason.LIMITED, "head_bytes")
+TOO_MANY_CONNECTIONS: Final = Ending(EndReason.LIMITED, "connections")
 SLOW_HEAD: Final = Ending(EndReason.TIMED_OUT, "client_head")
 SLOW_CLIENT: Final = Ending(EndReason.TIMED_OUT, "client_answer")
 
 _BY_CODE: Final[Mapping[ErrorCode, Ending]] = {
     ErrorCode.REQUEST_TIMEOUT: Ending(EndReason.TIMED_OUT, "client_body"),
     ErrorCode.TOO_LARGE: Ending(EndReason.LIMITED, "body_bytes"),
+    ErrorCode.URI_TOO_LONG: Ending(EndReason.LIMITED, "head_bytes"),
     ErrorCode.OWNERSHIP_WRITE_FAILED: Ending(EndReason.UNAVAILABLE, "database"),
 }
 
@@ -130,6 +135,8 @@ def ending_of(error: GatewayError, facts: Mapping[str, Any]) -> Ending:
         return known
     if isinstance(error, BrokenFramingError):
         return MALFORMED
+    if isinstance(error, NotAdmittedError):
+        return Ending(EndReason.LIMITED, error.in_the_way)
     plugin = facts.get("plugin")
     if error.code in (ErrorCode.UPSTREAM_TIMEOUT, ErrorCode.UPSTREAM_UNREACHABLE, ErrorCode.PROVIDER_ERROR):
         return upstream_ending(error, facts)

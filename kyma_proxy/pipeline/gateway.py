@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Delivery, Flow, Reply, RequestTarget
+from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.pipeline.loader import GUARDABLE_PREFIX
 from kyma_proxy.pipeline.paths import is_disguise
 from kyma_proxy.pipeline.router import Router
@@ -67,6 +68,7 @@ class Snapshot:
     guards: Mapping[str, Guard]
     router: Router
     upstreams: Mapping[str, Upstream]
+    admission: Admission | None = None
     users: Users = field(default_factory=Users)
 
 
@@ -144,6 +146,11 @@ async def forward(snapshot: Snapshot, flow: Flow) -> Reply:
     flow.facts.setdefault("route", route.pattern)
     flow.facts["upstream"] = route.upstream
     try:
+        if route.max_body_bytes is not None:
+            flow.body.narrow(route.max_body_bytes)
+        if snapshot.admission is not None and flow.identity is not None:
+            admitted = await snapshot.admission.enter(flow, route.upstream)
+            flow.when_ended(lambda delivery: admitted.leave())
         return await snapshot.upstreams[route.upstream].send(flow)
     except GatewayError:
         # The plugins that it passes on its way out did not refuse.

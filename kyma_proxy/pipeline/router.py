@@ -22,6 +22,7 @@ class Route:
     methods: frozenset[str] | None
     models: re.Pattern[str] | None
     upstream: str
+    max_body_bytes: int | None = None
 
     @classmethod
     def compile(cls, settings: RouteSettings) -> Route:
@@ -37,6 +38,7 @@ class Route:
             methods=None if settings.methods is None else frozenset(settings.methods),
             models=models,
             upstream=settings.upstream,
+            max_body_bytes=settings.max_body_bytes,
         )
 
     def matches(self, method: str, path: str, model: str | None) -> bool:

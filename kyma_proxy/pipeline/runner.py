@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.pipeline.chain import compile_chain
 from kyma_proxy.pipeline.gateway import Guard, Snapshot, forward
 from kyma_proxy.pipeline.plan import Plan, plan
@@ -62,7 +63,7 @@ class PluginRunner:
                 await plugin.start()
             self._stack = stack.pop_all()
         self.starting = None
-        return _compile(laid_out, plugins, Router(settings.routes), upstreams)
+        return _compile(laid_out, plugins, Router(settings.routes), upstreams, services.admission)
 
     async def stop(self) -> None:
         """Stop the plugins, last started first; one that fails to stop does not keep the others from it."""
@@ -70,10 +71,14 @@ class PluginRunner:
 
 
 def _compile(
-    laid_out: Plan, plugins: Sequence[Plugin[Any]], router: Router, upstreams: Mapping[str, Upstream]
+    laid_out: Plan,
+    plugins: Sequence[Plugin[Any]],
+    router: Router,
+    upstreams: Mapping[str, Upstream],
+    admission: Admission,
 ) -> Snapshot:
     guards: dict[str, Guard] = {}
-    snapshot = Snapshot(MappingProxyType(guards), router, MappingProxyType(dict(upstreams)))
+    snapshot = Snapshot(MappingProxyType(guards), router, MappingProxyType(dict(upstreams)), admission)
     terminal = partial(forward, snapshot)
     for path, endpoint in laid_out.endpoints.items():
         chains = {

@@ -10,13 +10,14 @@ import structlog
 from aiohttp.web import BaseRequest, StreamResponse
 
 from kyma_proxy.clock import monotonic_seconds
-from kyma_proxy.errors import BrokenFramingError, ErrorCode, GatewayError, OutcomeUnknownError
+from kyma_proxy.errors import BrokenFramingError, ErrorCode, GatewayError, NotAdmittedError, OutcomeUnknownError
 from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.flow import ClientLeftError, Delivery, Flow, Reply
 from kyma_proxy.observe.endings import (
     COMPLETED,
     CRASHED,
     DRAINED,
+    HEAD_TOO_LONG,
     MALFORMED,
     OUTCOME_UNKNOWN,
     SLOW_CLIENT,
@@ -105,7 +106,7 @@ class _Exchange:
             listener = self._listener
             self._flow = flow = read_request(self._request, self._record.request_id, listener.options, listener.turns)
         except GatewayError as error:
-            return self._refuse(error, MALFORMED)
+            return self._refuse(error, HEAD_TOO_LONG if error.code is ErrorCode.URI_TOO_LONG else MALFORMED)
         # Kept here too: a plugin may give the flow another body.
         assert isinstance(flow.body, IncomingBody)
         self._body = flow.body
@@ -113,6 +114,8 @@ class _Exchange:
             cors = self._listener.options.cors
             if cors is not None and (permission := cors.preflight(flow)) is not None:
                 return permission
+            if self._listener.occupancy.in_flight > self._listener.options.max_requests:
+                raise _overloaded()
             return await self._listener.handle(flow)
         except GatewayError as error:
             return self._refuse(error, ending_of(error, flow.facts))
@@ -254,6 +257,11 @@ class _Exchange:
             self._flow.end(Delivery(self._record.status, ending, self._writer.body_bytes_taken))
         except Exception:  # noqa: BLE001 - the request is over: what a plugin does about it must not look like a fault of it
             _log.exception("end_of_request_failed", request_id=self._record.request_id)
+
+
+def _overloaded() -> NotAdmittedError:
+    message = "The gateway has too many requests under way. Try again shortly."
+    return NotAdmittedError(ErrorCode.UNAVAILABLE, message, headers={"Retry-After": "1"})
 
 
 async def _close_stream(reply: Reply, request_id: str) -> None:

@@ -54,6 +54,9 @@ def read_request(request: BaseRequest, request_id: str, options: ListenerOptions
     _refuse_host(request)
     expects_continue = _expects_continue(request)
     content_length = _content_length(request)
+    if len(request.raw_path) > options.max_url_bytes:
+        message = f"The path with its query may have at most {options.max_url_bytes} bytes."
+        raise GatewayError(ErrorCode.URI_TOO_LONG, message)
     target = read_target(request.raw_path)
     origin = claimed_origin(request, options.trusted_proxies)
     pace = BodyPace(options.body_idle_timeout_seconds, options.body_bytes_per_second_min)

@@ -37,6 +37,9 @@ class ListenerOptions:
     max_line_bytes: int = 8190
     max_header_bytes: int = 8190
     max_headers: int = 128
+    max_url_bytes: int = 8190
+    max_connections: int = 10_000
+    max_requests: int = 5_000
     backlog: int = 512
     reuse_port: bool = False
     tls: ssl.SSLContext | None = None

@@ -17,7 +17,7 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import ClientLeftError, RawConnection
-from kyma_proxy.observe.endings import HEAD_TOO_LONG, MALFORMED, SLOW_HEAD, Ending
+from kyma_proxy.observe.endings import HEAD_TOO_LONG, MALFORMED, SLOW_HEAD, TOO_MANY_CONNECTIONS, Ending
 from kyma_proxy.observe.requests import RequestObserver, RequestRecord
 from kyma_proxy.server.head import error_reply, frame, reply_head, sign
 from kyma_proxy.server.intake import new_request_id
@@ -109,6 +109,12 @@ class Connection(RequestReader):
         writable.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
         _hold_back_little(writable)
         self._occupancy.opened(self)
+        if len(self._occupancy.connections) > self._options.max_connections:
+            message = "The gateway has too many connections open. Try again shortly."
+            refusal = GatewayError(ErrorCode.UNAVAILABLE, message, headers={"Retry-After": "1"}, close_connection=True)
+            self._write_refusal(refusal, TOO_MANY_CONNECTIONS)
+            transport.close()
+            return
         self._start_head_timer(self._drain_head_seconds if self._occupancy.draining else self._head_seconds)
 
     def head_begun(self) -> None:

@@ -128,6 +128,11 @@ class CommonUpstreamSettings(Model):
         description="When a base URL that fails is left alone for a while; null: never.",
     )
     timeouts: UpstreamTimeouts = Field(default=UpstreamTimeouts(), description="How long this upstream may take.")
+    max_requests_per_account: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests of one account here at once; more wait in line. No limit if left out.",
+    )
 
     @property
     def doors(self) -> tuple[tuple[str, int], ...]:
@@ -231,6 +236,9 @@ class RouteSettings(Model):
         default=None, description="Model names, * stands for any text; when left out the model does not matter."
     )
     upstream: str = Field(description="Name of the upstream that serves it.")
+    max_body_bytes: int | None = Field(
+        default=None, ge=1, description="The largest body of a request, in bytes; no limit when left out."
+    )
 
 
 class Settings(Model):

@@ -134,6 +134,25 @@ class ServerSettings(Model):
         le=65_536,
         description="Longest request line and longest single header field, in bytes.",
     )
+    max_headers: int = Field(default=128, ge=16, le=1024, description="The most header fields of a request.")
+    max_url_bytes: int = Field(
+        default=8190, ge=256, le=65_536, description="The longest path with its query, in bytes; also max_header_bytes."
+    )
+    max_connections: int = Field(
+        default=10_000, ge=1, description="Connections of one process; one more is answered 503 and closed."
+    )
+    max_requests_in_flight: int = Field(
+        default=5_000, ge=1, description="Requests of one process that are answered at once; one more is 503."
+    )
+    max_requests_per_account: int | None = Field(
+        default=None, ge=1, description="Requests of one account at once, over all upstreams; no limit when left out."
+    )
+    max_waiting_per_account: int = Field(
+        default=16, ge=0, description="Requests of one account that wait in line for their turn; one more is 429."
+    )
+    max_waiting_seconds: Seconds = Field(
+        default=5, description="How long a request waits there before it is refused with 429, in seconds."
+    )
     ready_without_database: bool = Field(
         default=False, description="Whether /readyz stays 200 while the database is away."
     )

@@ -15,7 +15,9 @@ from kyma_proxy.flow import ClientLeftError, Identity, Reply
 from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.ledger.holds import InsufficientFundsError
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
+from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.services import Services
+from kyma_proxy.settings import Settings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
 from kyma_proxy.voices.ownership import MINTED_PREFIX, OwnershipBook
@@ -208,5 +210,6 @@ def make_services(
         charges=cast(Charges, charges or ChargesInMemory()),
         metrics=PluginMetrics(registry or CollectorRegistry()),
         voice_providers=MappingProxyType(dict(voice_providers or {})),
+        admission=Admission(Settings()),
         tasks=Tasks(),
     )

@@ -24,7 +24,7 @@ from kyma_proxy.backoff import Backoff
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
 from kyma_proxy.database.pool import Connection, Database
-from kyma_proxy.errors import ErrorCode, GatewayError, OutcomeUnknownError
+from kyma_proxy.errors import ErrorCode, GatewayError, NotAdmittedError, OutcomeUnknownError
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from kyma_proxy.flow import ClientLeftError, Reply
 from kyma_proxy.ledger import holds
@@ -175,6 +175,9 @@ class Minting:
                     "The voice provider could not make this voice. You were not charged.",
                     should_retry=error.should_retry,
                 ) from error
+            except NotAdmittedError:
+                await self._abandon(mint, order, may_be_left=False)
+                raise
             except BaseException:
                 await self._abandon(mint, order, may_be_left=True)
                 raise

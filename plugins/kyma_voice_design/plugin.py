@@ -82,7 +82,8 @@ class VoiceDesigner(Plugin[VoiceDesignConfig]):
 
         async def create(voice_id: str) -> str:
             flow.facts["voice_id"] = voice_id
-            return await provider.design_voice(voice_id, design)
+            with await self.services.admission.enter(flow, self.config.upstream):
+                return await provider.design_voice(voice_id, design)
 
         reply = await self.services.minting.mint(order, create, lambda minted: minted_reply(minted, request.model))
         flow.charged = True

@@ -36,6 +36,7 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
             server: str = "",
             minimax_extra: str = "",
             origin_fields: str = "",
+            route_extra: str = "",
             metering: str | None = None,
             credit_micros: int = 25_000_000,
             handler_cancellation: bool = False,
@@ -55,6 +56,8 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
             )
             if origin_fields:
                 text = text.replace(f'base_url: "{origin.base_url}"', origin_fields)
+            if route_extra:
+                text = text.replace("upstream: origin}", f"upstream: origin, {route_extra}}}")
             path.write_text(text)
             plugins = InstalledPlugins()
             environ = {"TEST_DATABASE_URL": database_url(database_target)}

@@ -12,7 +12,7 @@ from kyma_proxy.tasks import Tasks
 
 async def test_finish_runs_work_to_its_end_whoever_stops_waiting() -> None:
     nothing: Any = None
-    services = Services(nothing, nothing, nothing, nothing, nothing, MappingProxyType({}), Tasks())
+    services = Services(nothing, nothing, nothing, nothing, nothing, MappingProxyType({}), nothing, Tasks())
     done = asyncio.Event()
 
     async def work() -> None:

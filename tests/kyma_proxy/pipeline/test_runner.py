@@ -11,8 +11,10 @@ from kyma_proxy.pipeline.runner import PluginRunner, check_plan
 from kyma_proxy.plugin import Endpoint, Plugin, PluginConfig, Proceed
 from kyma_proxy.settings import ConfigError, load_settings
 from kyma_proxy.testing.flows import make_flow
+from kyma_proxy.testing.services import make_services
 
 story: list[str] = []
+FAILING = make_services()
 
 
 class _Told(Plugin[PluginConfig]):
@@ -39,7 +41,7 @@ class Second(_Told):
 
     async def start(self) -> None:
         await super().start()
-        if self.services == "fail":
+        if self.services is FAILING:
             raise OSError("cannot start")
 
     async def stop(self) -> None:
@@ -78,7 +80,9 @@ def settings(tmp_path: Path, *names: str) -> Any:
 
 async def test_plugins_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
     runner = PluginRunner()
-    snapshot = await runner.start(settings(tmp_path, "first", "second"), REGISTRY, None, MappingProxyType({}))  # type: ignore[arg-type]
+    snapshot = await runner.start(
+        settings(tmp_path, "first", "second"), REGISTRY, make_services(), MappingProxyType({})
+    )
     assert set(snapshot.guards) == {"/v1/audio/first", "/v1/audio/second"}
     assert (await snapshot.guards["/v1/audio/first"].chains["GET"](make_flow())).status == 200
     await runner.stop()
@@ -87,7 +91,7 @@ async def test_plugins_start_in_order_and_stop_in_reverse(tmp_path: Path) -> Non
 
 async def test_a_start_that_fails_half_way_is_released_with_all_before_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot start"):
-        await PluginRunner().start(settings(tmp_path, "first", "second"), REGISTRY, "fail", {})  # type: ignore[arg-type]
+        await PluginRunner().start(settings(tmp_path, "first", "second"), REGISTRY, FAILING, {})
     assert story == ["first start", "second start", "second stop", "first stop"]
 
 
