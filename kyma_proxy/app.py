@@ -31,6 +31,7 @@ from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
 from kyma_proxy.observe.reloads import ReloadMetrics
 from kyma_proxy.observe.requests import RequestObserver
+from kyma_proxy.observe.storage import StorageMetrics
 from kyma_proxy.observe.upstreams import UpstreamMetrics
 from kyma_proxy.pipeline.gateway import Gateway
 from kyma_proxy.plugin import Plugin
@@ -114,6 +115,8 @@ class Application:
         self._load = load or (lambda: settings)
         self._reloads: Reloads | None = None
         self._books = BooksMetrics(self.metrics.registry)
+        self._storage = StorageMetrics(self.metrics.registry)
+        self._measure: Callable[[], None] = lambda: None
         self._plugins = plugins
         self._migrate = migrate
         self._rehearsal = rehearsal
@@ -203,8 +206,9 @@ class Application:
         await feed.start()
         leases = Leases(database, self._rehearsal.lease_seconds)
         cleanups = ProviderCleanups(database, self.voice_providers, self._books.reconciled)
-        parts = MintParts(database, self.tasks, leases, cleanups, running, self._rehearsal.failpoints)
-        charges = Charges(database, self.tasks, holder, self._books.charged, failpoints=self._rehearsal.failpoints)
+        failpoints = self._rehearsal.failpoints
+        parts = MintParts(database, self.tasks, leases, cleanups, running, failpoints, self._books.minted)
+        charges = Charges(database, self.tasks, holder, self._books.charged, failpoints=failpoints)
         metrics = PluginMetrics(self.metrics.registry)
         numbers = UpstreamMetrics(self.metrics.registry)
         lasting = Lasting(keys, ownership, charges, parts, self._rehearsal.patience, metrics, numbers)
@@ -216,6 +220,7 @@ class Application:
         stack.push_async_callback(reloads.stop)
         await reloads.begin(self.settings)
         self._reloads = reloads
+        self._measure = partial(self._storage.measured, database, keys=keys, ownership=ownership)
         self._start_upkeep(database, leases, cleanups, holder)
 
     def _use(self, generation: Generation) -> None:
@@ -230,6 +235,9 @@ class Application:
         async def measure() -> None:
             held = await database.transact(open_holds)
             self._books.measured(held.count, held.oldest_seconds)
+
+        async def look_at_storage() -> None:
+            self._measure()
 
         async def look_over_the_books() -> None:
             found = await database.borrow(light_audit)
@@ -246,6 +254,7 @@ class Application:
         expire = partial(expire_left_over, database, partial(self._books.reconciled, "expired"))
         upkeep.every(self._rehearsal.reconcile_seconds, "expire holds", expire)
         upkeep.every(_MEASURE_SECONDS, "measure open holds", measure)
+        upkeep.every(_MEASURE_SECONDS, "measure caches and connections", look_at_storage)
         upkeep.every(_AUDIT_SECONDS, "audit the books lightly", look_over_the_books)
         upkeep.every(_PRUNE_SECONDS, "prune idempotency keys", partial(database.transact, claims.prune))
         upkeep.every(_SWEEP_SECONDS, "sweep uploads", cleanups.sweep_uploads, at_once=False)

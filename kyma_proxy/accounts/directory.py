@@ -41,6 +41,8 @@ class KeyDirectory:
             feed, self._outage, max_entries=max_entries, keep_seconds=keep_seconds, announced=True
         )
         self._evictions = 0
+        self.hits = self.misses = 0
+        """Questions answered from memory, and others."""
         feed.subscribe(KEYS_CHANNEL, self._evict, lambda: None, self._clear)
 
     def __repr__(self) -> str:
@@ -56,7 +58,9 @@ class KeyDirectory:
         key_hash = hash_api_key(api_key)
         identity = self._identities.fresh(key_hash, monotonic_seconds())
         if identity is not None:
+            self.hits += 1
             return identity
+        self.misses += 1
         return await self._outage.ask(partial(self._look_up, key_hash), partial(self._recollect, key_hash))
 
     def _recollect(self, key_hash: bytes) -> Identity | None:

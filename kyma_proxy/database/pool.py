@@ -79,6 +79,16 @@ class Database:
         state = "stopped" if self._pool is None else f"{self._pool.get_size()} of {self._pool_size} open"
         return f"Database({self._target.label}, {state})"
 
+    @property
+    def open(self) -> int:
+        """Connections there are, as far as is known."""
+        return 0 if self._pool is None else self._pool.get_size()
+
+    @property
+    def idle(self) -> int:
+        """Those of them that nobody uses."""
+        return 0 if self._pool is None else self._pool.get_idle_size()
+
     async def start(self) -> None:
         """Open the pool and prove that the database answers.
 

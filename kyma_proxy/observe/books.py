@@ -33,6 +33,12 @@ class BooksMetrics:
             ["outcome"],
             registry=registry,
         )
+        self._mints = Counter(
+            "kyma_mints_total",
+            "Voices asked for: made and charged, not made and not charged, or told again.",
+            ["kind", "outcome"],
+            registry=registry,
+        )
         for outcome in _OUTCOMES:
             self._reconciled.labels(outcome)
         for charged in _CHARGED:
@@ -47,6 +53,10 @@ class BooksMetrics:
         """A light audit has ended."""
         self._problems.set(problems)
         self._audited.set_to_current_time()
+
+    def minted(self, kind: str, outcome: str) -> None:
+        """A mint has ended."""
+        self._mints.labels(kind, outcome).inc()
 
     def charged(self, outcome: Charged) -> None:
         """A hold for speech was ended."""

@@ -9,7 +9,7 @@ import structlog
 
 from kyma_proxy.flow import Identity
 from kyma_proxy.observe.endings import COMPLETED, MALFORMED, Ending
-from kyma_proxy.observe.metrics import Metrics
+from kyma_proxy.observe.metrics import Metrics, Phases
 
 _log = structlog.get_logger("kyma_proxy.requests")
 
@@ -33,6 +33,7 @@ class RequestRecord:
     error_code: str | None = None
     identity: Identity | None = None
     duration_seconds: float = 0.0
+    first_byte_seconds: float | None = None
     bytes_in: int = 0
     bytes_out: int = 0
     facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
@@ -42,12 +43,30 @@ class RequestRecord:
         """The guarded path or the route's pattern; `none` where there was neither."""
         return str(self.facts.get("route") or NO_ROUTE)
 
+    @property
+    def phases(self) -> Phases:
+        """Where its time went."""
+        return Phases(self.first_byte_seconds, _seconds(self.facts, "upstream_ms"), _seconds(self.facts, "queued_ms"))
+
+
+def _seconds(facts: Mapping[str, str | int | float | bool | None], name: str) -> float | None:
+    milliseconds = facts.get(name)
+    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
+
 
 class RequestObserver:
     """Told of every request by the listener; writes the access log and keeps the metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+
+    def connected(self) -> None:
+        """A client connected; `disconnected` follows, exactly once."""
+        self._metrics.connected()
+
+    def disconnected(self) -> None:
+        """A client's connection has ended."""
+        self._metrics.disconnected()
 
     def started(self) -> None:
         """A request's head is complete; `ended` follows, exactly once."""
@@ -56,17 +75,20 @@ class RequestObserver:
     def ended(self, record: RequestRecord) -> None:
         """A started request came to its end."""
         ending = record.ending or COMPLETED
-        self._metrics.request_ended(record.method, record.route, record.status, ending, record.duration_seconds)
-        _write_line(record, ending)
+        route, phases, upstream = record.route, record.phases, record.facts.get("upstream")
+        self._metrics.request_ended(record.method, route, record.status, ending, record.duration_seconds)
+        self._metrics.request_took(route, str(upstream) if upstream else None, phases)
+        self._metrics.count_bytes(record.bytes_in, record.bytes_out)
+        _write_line(record, ending, phases)
 
     def refused_unread(self, record: RequestRecord) -> None:
         """Something was answered that never became a request: malformed HTTP, or a head that was too slow."""
         ending = record.ending or MALFORMED
         self._metrics.count_answer(record.method, record.route, record.status, ending)
-        _write_line(record, ending)
+        _write_line(record, ending, record.phases)
 
 
-def _write_line(record: RequestRecord, ending: Ending) -> None:
+def _write_line(record: RequestRecord, ending: Ending, phases: Phases) -> None:
     # Our own fields come last: a plugin's fact cannot pose as one of them.
     fields = {
         "plugin": None,
@@ -79,6 +101,8 @@ def _write_line(record: RequestRecord, ending: Ending) -> None:
         "account_id": record.identity.account_id if record.identity else None,
         "key_id": record.identity.key_id if record.identity else None,
         "duration_ms": round(record.duration_seconds * 1000, 1),
+        "first_byte_ms": None if phases.first_byte is None else round(phases.first_byte * 1000, 1),
+        "overhead_ms": None if phases.overhead is None else round(phases.overhead * 1000, 1),
         "bytes_in": record.bytes_in,
         "bytes_out": record.bytes_out,
         "reason": ending.reason.value,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
+from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Delivery, Flow, Reply, RequestTarget
 from kyma_proxy.pipeline.admission import Admission
@@ -151,7 +152,10 @@ async def forward(snapshot: Snapshot, flow: Flow) -> Reply:
         if snapshot.admission is not None and flow.identity is not None:
             admitted = await snapshot.admission.enter(flow, route.upstream)
             flow.when_ended(lambda delivery: admitted.leave())
-        return await snapshot.upstreams[route.upstream].send(flow)
+        asked = monotonic_seconds()
+        reply = await snapshot.upstreams[route.upstream].send(flow)
+        flow.facts["upstream_ms"] = round((monotonic_seconds() - asked) * 1000, 3)
+        return reply
     except GatewayError:
         # The plugins that it passes on its way out did not refuse.
         flow.facts.setdefault("plugin", None)

@@ -77,11 +77,12 @@ class _Exchange:
         self._body: IncomingBody | None = None
         self._writer = ReplyWriter(request, connection, listener.options.send_timeout_seconds)
         self._close = False
+        self._started = 0.0
         self._record = RequestRecord(request_id_of(request), request.method, loggable_path(request))
 
     async def run(self) -> WrittenResponse:
         """Answer the request, log it, and leave the connection ready for its next one or ended."""
-        started = monotonic_seconds()
+        self._started = monotonic_seconds()
         self._listener.observer.started()
         try:
             reply = await self._answer()
@@ -91,7 +92,7 @@ class _Exchange:
             self._record.ending = self._client_left()
             raise
         finally:
-            self._log_end(monotonic_seconds() - started)
+            self._log_end(monotonic_seconds() - self._started)
         if reply is None:
             # Nothing may be said, or nobody is there to hear it.
             self._end_connection()
@@ -239,7 +240,9 @@ class _Exchange:
         record = self._record
         record.duration_seconds = seconds
         record.bytes_out = self._writer.bytes_out
-        if not self._writer.head_sent:
+        if self._writer.head_sent:
+            record.first_byte_seconds = self._writer.head_at - self._started
+        else:
             record.status = None
         if self._body is not None:
             record.bytes_in = self._body.received_bytes + self._writer.bytes_in

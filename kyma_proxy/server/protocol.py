@@ -109,6 +109,7 @@ class Connection(RequestReader):
         writable.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
         _hold_back_little(writable)
         self._occupancy.opened(self)
+        self._observer.connected()
         if len(self._occupancy.connections) > self._options.max_connections:
             message = "The gateway has too many connections open. Try again shortly."
             refusal = GatewayError(ErrorCode.UNAVAILABLE, message, headers={"Retry-After": "1"}, close_connection=True)
@@ -138,6 +139,7 @@ class Connection(RequestReader):
         self.stop_lingering()
         super().connection_lost(exc)
         self._occupancy.closed(self)
+        self._observer.disconnected()
         if self._on_lost is not None:
             self._on_lost()
 

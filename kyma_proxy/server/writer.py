@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp.http import StreamWriter
 from aiohttp.web import BaseRequest
 
+from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.flow import ClientLeftError, Reply, ReplyStream, ReplyTunnel
 from kyma_proxy.observe.endings import COMPLETED
 from kyma_proxy.server.connection import client_connected
@@ -45,6 +46,8 @@ class ReplyWriter:
         self.bytes_in = 0
         """Bytes that came from the client in answer to the reply's head: only a tunnel has any."""
         self.head_sent = False
+        self.head_at = 0.0
+        """When the head had gone to the connection, in seconds of the monotonic clock."""
         self._look: asyncio.TimerHandle | None = None
         self.ending = COMPLETED
         """How a reply that was written has ended."""
@@ -66,14 +69,18 @@ class ReplyWriter:
             await self._send_whole(head, body)
         else:
             await self._send(head)
-            self.head_sent = True
+            self._head_is_out()
             if framing.has_body:
                 await self._stream(reply.body, framing)
         return framing
 
+    def _head_is_out(self) -> None:
+        self.head_sent = True
+        self.head_at = monotonic_seconds()
+
     async def _leave_http(self, head: bytes, upstream: ReplyTunnel) -> Framing:
         await self._send(head)
-        self.head_sent = True
+        self._head_is_out()
         tunnel = Tunnel(self._connection, upstream)
         self.tunnelled = True
         try:
@@ -88,7 +95,7 @@ class ReplyWriter:
                 self.body_bytes_taken = len(body)
         else:
             await self._send(head)
-            self.head_sent = True
+            self._head_is_out()
             with memoryview(body) as view:
                 for at in range(0, len(body), _SLICE_BYTES):
                     piece = view[at : at + _SLICE_BYTES]
@@ -96,7 +103,7 @@ class ReplyWriter:
                     if await self._send(piece):
                         self.body_bytes_taken += len(piece)
             return
-        self.head_sent = True
+        self._head_is_out()
         self.bytes_out = len(body)
 
     async def _stream(self, stream: ReplyStream, framing: Framing) -> None:

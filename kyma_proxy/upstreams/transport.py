@@ -86,6 +86,11 @@ class Transport:
         query = "" if raw_query is None else f"?{raw_query}"
         return f"{self._doors.first.prefix}{raw_path}{query}"
 
+    def count_failure(self, kind: str) -> None:
+        """Count something that went wrong in what an answer said; no breaker is told."""
+        if self._health is not None:
+            self._health.numbers.failed(self._health.upstream, self._doors.first.name, kind)
+
     async def start(self) -> None:
         """Open the pool."""
         install_head_serializer()

@@ -16,7 +16,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import structlog
 
@@ -85,6 +85,10 @@ class MintPatience:
     """A marked retry waits this long for the request that it repeats (contract section 4)."""
 
 
+MintOutcome = Literal["completed", "not_made", "replayed"]
+"""A voice was made and charged; none was, and nothing was charged; an earlier one was told again."""
+
+
 @dataclass(frozen=True, slots=True)
 class MintParts:
     """What minting works with."""
@@ -95,6 +99,7 @@ class MintParts:
     cleanups: ProviderCleanups
     running: RunningMints
     failpoints: Failpoints = NO_FAILPOINTS
+    on_ended: Callable[[VoiceKind, MintOutcome], None] = lambda kind, outcome: None
 
 
 Create = Callable[[str], Awaitable[str]]
@@ -116,6 +121,7 @@ class Minting:
         self._running = parts.running
         self._reach = parts.failpoints.reach
         self._failpoints = parts.failpoints
+        self._on_ended = parts.on_ended
         self._patience = patience or MintPatience()
 
     async def mint(
@@ -162,6 +168,7 @@ class Minting:
         if isinstance(earlier, Running):
             return earlier
         if earlier is not None:
+            self._on_ended(order.kind, "replayed")
             return replies.as_replay(earlier)
         with self._leases.held(mint.voice_id):
             try:
@@ -181,7 +188,9 @@ class Minting:
             except BaseException:
                 await self._abandon(mint, order, may_be_left=True)
                 raise
-            return await self._complete(mint, order, render)
+            reply = await self._complete(mint, order, render)
+            self._on_ended(order.kind, "completed")
+            return reply
 
     async def _note(self, mint: Mint, provider_voice_id: str) -> Mint:
         """Write down what the provider calls the voice, so that whoever ends this mint deletes the right one."""
@@ -321,6 +330,7 @@ class Minting:
 
         Returns the voice's state, or None if it is not known after `wait_seconds`.
         """
+        self._on_ended(order.kind, "not_made")
         undone: asyncio.Future[VoiceStatus | None] = asyncio.get_running_loop().create_future()
         work = self._undo(mint, order, undone, may_be_left=may_be_left)
         self._tasks.oblige(work, name=f"undo {mint.voice_id}")

@@ -105,6 +105,8 @@ class OwnershipBook:
         self._warm: OrderedDict[str, float] = OrderedDict()
         """Texts that are not on file and were asked about again, and when that was last."""
         self._evictions = 0
+        self.hits = self.misses = 0
+        """Questions answered from memory, and others."""
         feed.subscribe(VOICES_CHANNEL, self._evict, lambda: None, self._clear)
 
     def __repr__(self) -> str:
@@ -130,7 +132,9 @@ class OwnershipBook:
         asker = _Asker(account_id, listed_only)
         fresh = self._fresh(ids)
         if len(fresh) == len(ids):
+            self.hits += 1
             return asker.may_not_use(fresh)
+        self.misses += 1
         # About all of them, so that nothing of the answer is older than the question.
         look_up = partial(self._ask_for, asker, ids)
         if not serve_known:

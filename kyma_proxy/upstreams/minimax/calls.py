@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
 import structlog
@@ -19,6 +20,8 @@ from kyma_proxy.upstreams.minimax.errors import Fault
 from kyma_proxy.upstreams.minimax.wire import Answer
 from kyma_proxy.upstreams.transport import IncomingReply, Transport
 
+OPERATOR_FAULT: Final = "operator_fault"
+"""The kind in `kyma_upstream_failures_total` of what only the operator can put right: a key, a balance, a plan."""
 _log = structlog.get_logger("kyma_proxy.upstreams.minimax")
 
 
@@ -70,6 +73,7 @@ class Calls:
         line = {**facts, "code": answer.code, "meaning": meaning.text, "fault": meaning.fault.value, "message": message}
         if meaning.fault is Fault.OPERATOR:
             _log.error("provider_operator_fault", **line)
+            self.transport.count_failure(OPERATOR_FAULT)
         else:
             _log.warning("provider_call_failed", **line)
         return message

@@ -37,6 +37,8 @@ def test_one_line_with_everything_an_operator_asks_for() -> None:
             "account_id": "acct_1",
             "key_id": "key_1",
             "duration_ms": 12.3,
+            "first_byte_ms": None,
+            "overhead_ms": None,
             "bytes_in": 10,
             "bytes_out": 20,
             "reason": "refused",
