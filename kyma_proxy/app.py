@@ -30,6 +30,7 @@ from kyma_proxy.observe.books import BooksMetrics
 from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
 from kyma_proxy.observe.reloads import ReloadMetrics
+from kyma_proxy.observe.remembered import Remembered
 from kyma_proxy.observe.requests import RequestObserver
 from kyma_proxy.observe.storage import StorageMetrics
 from kyma_proxy.observe.upstreams import UpstreamMetrics
@@ -106,9 +107,10 @@ class Application:
         self.gateway = Gateway()
         self._certificate = Certificate(settings.server.tls) if settings.server.tls is not None else None
         options = _listener_options(settings.server, rehearsal, self._certificate)
-        self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics))
+        self._remembered = Remembered(settings.server.remember_requests)
+        self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics, self._remembered))
         self._sockets = sockets
-        self.admin = AdminListener(self.readiness, self.metrics.registry, self.reload)
+        self.admin = AdminListener(self.readiness, self.metrics.registry, self.reload, self.recall)
         self._providers: dict[str, VoiceProvider] = {}
         self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType(self._providers)
         """The upstreams that make voices, as the configuration in use has them."""
@@ -172,6 +174,10 @@ class Application:
     async def reload(self) -> ReloadOutcome | None:
         """Take over the configuration as it is now; None while the process starts or drains."""
         return None if self.reloads is None else await self.reloads.reload()
+
+    async def recall(self, request_id: str) -> Mapping[str, Any] | None:
+        """What is remembered of a request; None once it is forgotten."""
+        return self._remembered.recall(request_id)
 
     def begin_reload(self) -> None:
         """The same behind the caller, for a signal: the log tells how it ends."""

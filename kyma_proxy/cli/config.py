@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
-from kyma_proxy.cli.common import BadConfig, config_option, emit, emit_list, json_option
+from kyma_proxy.cli.common import BadConfig, Failure, config_option, emit, emit_list, json_option
 from kyma_proxy.errors import GatewayError
 from kyma_proxy.pipeline.gateway import guard_of
 from kyma_proxy.pipeline.loader import InstalledPlugins
@@ -21,7 +22,8 @@ from kyma_proxy.plugin import Plugin, Spool
 from kyma_proxy.server.intake import read_target
 from kyma_proxy.server.parser import require_c_parser
 from kyma_proxy.server.tls import check_certificate
-from kyma_proxy.settings import ConfigError, PluginEntry, Settings, load_settings
+from kyma_proxy.settings import ConfigError, PluginEntry, Settings, load_server_settings, load_settings
+from kyma_proxy.upstreams.running import NotRunningError, ask
 
 
 def _load(config_path: Path) -> tuple[Settings, Mapping[str, type[Plugin[Any]]], Plan]:
@@ -91,13 +93,19 @@ def routes(config_path: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("method")
-@click.argument("path")
+@click.argument("method", metavar="METHOD")
+@click.argument("path", required=False)
 @click.option("--model", help="The model that the body would name.")
 @config_option
 @json_option
-def explain(method: str, path: str, model: str | None, config_path: Path, as_json: bool) -> None:
-    """What one request would meet: route, plugins in order, body mode, limits, price, upstream."""
+def explain(method: str, path: str | None, model: str | None, config_path: Path, as_json: bool) -> None:
+    """What one request would meet: route, plugins in order, body mode, limits, price, upstream.
+
+    With a request id alone, from the log or from `x-request-id`: what the running gateway remembers of that request.
+    """
+    if path is None:
+        _explain_past(method, config_path, as_json=as_json)
+        return
     try:
         settings, plugins, laid_out = _load(config_path)
     except ConfigError as error:
@@ -116,6 +124,21 @@ def explain(method: str, path: str, model: str | None, config_path: Path, as_jso
         # Where no plugin reads the body nobody knows its model; where one answers itself no upstream is reached.
         data |= _goes_to(settings, method.upper(), target.path, model if guard else None, by_model=guard is not None)
     emit(data, as_json=as_json)
+
+
+def _explain_past(request_id: str, config_path: Path, *, as_json: bool) -> None:
+    """Print what became of a request. Exit 1 where no gateway runs, or none remembers it."""
+    try:
+        admin = load_server_settings(config_path).admin_listen
+    except ConfigError as error:
+        raise BadConfig(error) from error
+    try:
+        status, told = ask(admin, "GET", f"/requests/{quote(request_id, safe='')}")
+    except NotRunningError as error:
+        raise Failure(str(error)) from error
+    if status != 200:
+        raise Failure(f"{request_id} is not remembered: the gateway has forgotten it, or never had it")
+    emit(told, as_json=as_json)
 
 
 def _chain(entries: Sequence[PluginEntry], plugins: Mapping[str, type[Plugin[Any]]]) -> dict[str, Any]:

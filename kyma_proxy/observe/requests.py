@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from kyma_proxy.flow import Identity
 from kyma_proxy.observe.endings import COMPLETED, MALFORMED, Ending
 from kyma_proxy.observe.metrics import Metrics, Phases
+from kyma_proxy.observe.remembered import Remembered
 
 _log = structlog.get_logger("kyma_proxy.requests")
 
@@ -57,8 +59,9 @@ def _seconds(facts: Mapping[str, str | int | float | bool | None], name: str) ->
 class RequestObserver:
     """Told of every request by the listener; writes the access log and keeps the metrics."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, remembered: Remembered | None = None) -> None:
         self._metrics = metrics
+        self._remembered = remembered or Remembered(0)
 
     def connected(self) -> None:
         """A client connected; `disconnected` follows, exactly once."""
@@ -79,16 +82,21 @@ class RequestObserver:
         self._metrics.request_ended(record.method, route, record.status, ending, record.duration_seconds)
         self._metrics.request_took(route, str(upstream) if upstream else None, phases)
         self._metrics.count_bytes(record.bytes_in, record.bytes_out)
-        _write_line(record, ending, phases)
+        self._tell(record, ending, phases)
 
     def refused_unread(self, record: RequestRecord) -> None:
         """Something was answered that never became a request: malformed HTTP, or a head that was too slow."""
         ending = record.ending or MALFORMED
         self._metrics.count_answer(record.method, record.route, record.status, ending)
-        _write_line(record, ending, record.phases)
+        self._tell(record, ending, record.phases)
+
+    def _tell(self, record: RequestRecord, ending: Ending, phases: Phases) -> None:
+        line = _line(record, ending, phases)
+        self._remembered.keep(record.request_id, line)
+        _log.info("request", **line)
 
 
-def _write_line(record: RequestRecord, ending: Ending, phases: Phases) -> None:
+def _line(record: RequestRecord, ending: Ending, phases: Phases) -> dict[str, Any]:
     # Our own fields come last: a plugin's fact cannot pose as one of them.
     fields = {
         "plugin": None,
@@ -110,4 +118,4 @@ def _write_line(record: RequestRecord, ending: Ending, phases: Phases) -> None:
         "code": record.error_code,
     }
     fields.pop("event", None)
-    _log.info("request", **fields)
+    return fields

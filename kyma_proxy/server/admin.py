@@ -26,6 +26,8 @@ class Outcome(Protocol):
 
 Reload = Callable[[], Awaitable[Outcome | None]]
 """Takes over the configuration as it is now; None while that cannot be."""
+Recall = Callable[[str], Awaitable[Mapping[str, Any] | None]]
+"""What is remembered of a request, by its id."""
 Readiness = Callable[[], Awaitable[tuple[bool, str]]]
 """Says whether requests can be served, and why not."""
 
@@ -34,13 +36,14 @@ _log = structlog.get_logger("kyma_proxy.server")
 
 
 class AdminListener:
-    """Serves `/healthz`, `/readyz`, `/metrics` and `POST /reload`; anything else is 404.
+    """Serves `/healthz`, `/readyz`, `/metrics`, `/requests/ID` and `POST /reload`; anything else is 404.
 
     `readiness` is asked on every `/readyz`; when it raises or takes longer than five seconds the answer is 503.
     """
 
-    def __init__(self, readiness: Readiness, registry: CollectorRegistry, reload: Reload) -> None:
+    def __init__(self, readiness: Readiness, registry: CollectorRegistry, reload: Reload, recall: Recall) -> None:
         self._readiness = readiness
+        self._recall = recall
         self._reload = reload
         self._registry = registry
         self._runner: web.AppRunner | None = None
@@ -59,6 +62,7 @@ class AdminListener:
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
+                web.get("/requests/{id}", self._request),
                 web.post("/reload", self._reloaded),
             ]
         )
@@ -100,6 +104,12 @@ class AdminListener:
         if outcome is None:
             return _json(503, {"reloaded": False, "reason": "the gateway is starting or draining"})
         return _json(200 if outcome.accepted else 409, outcome.as_json())
+
+    async def _request(self, request: web.Request) -> web.Response:
+        found = await self._recall(request.match_info["id"])
+        if found is None:
+            return _json(404, {"reason": "no such request is remembered"})
+        return _json(200, found)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

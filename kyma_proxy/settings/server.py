@@ -153,6 +153,9 @@ class ServerSettings(Model):
     max_waiting_seconds: Seconds = Field(
         default=5, description="How long a request waits there before it is refused with 429, in seconds."
     )
+    remember_requests: int = Field(
+        default=1000, ge=0, le=100_000, description="How many of its last requests a process can explain by their ids."
+    )
     ready_without_database: bool = Field(
         default=False, description="Whether /readyz stays 200 while the database is away."
     )

@@ -12,8 +12,8 @@ import structlog
 
 from kyma_proxy.tasks import Tasks
 
-Answers = Mapping[str, Callable[[], Awaitable[Any]]]
-"""What a side can be asked: each question, and what finds the answer, which must be JSON."""
+Answers = Mapping[str, Callable[[Any], Awaitable[Any]]]
+"""What a side can be asked: each question, and what finds the answer to it. All of it is JSON."""
 
 LINE_BYTES_MAX: Final = 1024 * 1024
 _log = structlog.get_logger("kyma_proxy.supervisor")
@@ -46,13 +46,13 @@ class Channel:
         tasks.spawn(channel._serve(tasks), name="channel")
         return channel
 
-    async def ask(self, question: str, seconds: float) -> Any:
+    async def ask(self, question: str, seconds: float, about: Any = None) -> Any:
         """Ask, and wait for the answer at most that long. Raises ChannelClosedError."""
         self._number += 1
         number, answer = self._number, asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            self._send({"ask": question, "number": number})
+            self._send({"ask": question, "about": about, "number": number})
             async with asyncio.timeout(seconds):
                 return await answer
         except TimeoutError as error:
@@ -74,7 +74,7 @@ class Channel:
             while line := await self._reader.readline():
                 message = json.loads(line)
                 if "ask" in message:
-                    tasks.spawn(self._answer(message["ask"], message["number"]), name=f"answer {message['ask']}")
+                    tasks.spawn(self._answer(message), name=f"answer {message['ask']}")
                 elif (asked := self._asked.get(message["number"])) is not None and not asked.done():
                     _settle(asked, message)
         except (OSError, ValueError):
@@ -86,9 +86,10 @@ class Channel:
                     asked.set_exception(ChannelClosedError("the other side has ended"))
             self._writer.close()
 
-    async def _answer(self, question: str, number: int) -> None:
+    async def _answer(self, asked: Mapping[str, Any]) -> None:
+        question, number = asked["ask"], asked["number"]
         try:
-            message = {"number": number, "answer": await self._answers[question]()}
+            message = {"number": number, "answer": await self._answers[question](asked["about"])}
         except Exception as error:  # noqa: BLE001 - told to the one who asked
             _log.exception("question_failed", question=question)
             message = {"number": number, "failed": f"{type(error).__name__}: {error}"}

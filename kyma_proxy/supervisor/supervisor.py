@@ -6,10 +6,11 @@ import asyncio
 import shutil
 import socket
 import tempfile
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -92,7 +93,7 @@ class Supervisor:
             shutil.copyfile(self._config_path, self._copies.accepted)
             numbers = WorkerNumbers(self._copies.numbers, self._registry)
             server = self._settings.server
-            self._admin = AdminListener(self.readiness, shown(self._registry, numbers), self.reload)
+            self._admin = AdminListener(self.readiness, shown(self._registry, numbers), self.reload, self.recall)
             stack.push_async_callback(self._admin.stop)
             await self._admin.start(server.admin_listen.host, server.admin_listen.port)
             stack.push_async_callback(self._tasks.close)
@@ -117,6 +118,14 @@ class Supervisor:
         if not answers:
             return False, "no worker serves"
         return max(answers, key=lambda answer: answer[0])
+
+    async def recall(self, request_id: str) -> Mapping[str, Any] | None:
+        """What any worker remembers of a request."""
+        workers = [] if self._team is None else self._team.serving
+        for found in await asyncio.gather(*(_recall(worker, request_id) for worker in workers)):
+            if found is not None:
+                return found
+        return None
 
     def begin_reload(self) -> None:
         """Reload behind the caller, for a signal: the log tells how it ends."""
@@ -196,6 +205,14 @@ async def _readiness(worker: Worker) -> tuple[bool, str]:
     except ChannelClosedError as error:
         return False, str(error)
     return bool(ready), str(reason)
+
+
+async def _recall(worker: Worker, request_id: str) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] | None = await worker.channel.ask("recall", ASK_SECONDS_MAX, request_id)
+    except ChannelClosedError:
+        return None  # what it knew is gone with it
+    return found
 
 
 async def _tell(worker: Worker, what: str) -> None:

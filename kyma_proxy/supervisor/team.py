@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -119,11 +119,10 @@ class Team:
             self._processes[number] = process
             serves = asyncio.Event()
 
-            async def serving() -> None:
+            async def serving(_about: Any) -> None:
                 serves.set()
 
-            answers: Mapping[str, Callable[[], Awaitable[Any]]] = {"serving": serving}
-            channel = await Channel.open(ours, answers, self._tasks)
+            channel = await Channel.open(ours, {"serving": serving}, self._tasks)
             if not await self._serves(process, serves):
                 code = await self._ended(number, process)
                 raise WorkerNotStartedError(code or 1)

@@ -67,19 +67,22 @@ def answers_of(application: Application) -> dict[str, Any]:
             raise RuntimeError("the worker is starting or draining")
         return application.reloads
 
-    async def readiness() -> list[Any]:
+    async def readiness(_about: Any) -> list[Any]:
         return list(await application.readiness())
 
-    async def prepare() -> dict[str, Any]:
+    async def prepare(_about: Any) -> dict[str, Any]:
         return (await reloads().prepare()).as_json()
 
-    async def commit() -> None:
+    async def commit(_about: Any) -> None:
         reloads().commit()
 
-    async def abandon() -> None:
+    async def abandon(_about: Any) -> None:
         await reloads().abandon()
 
-    return {"readiness": readiness, "prepare": prepare, "commit": commit, "abandon": abandon}
+    async def recall(request_id: Any) -> Any:
+        return await application.recall(request_id)
+
+    return {"readiness": readiness, "recall": recall, "prepare": prepare, "commit": commit, "abandon": abandon}
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -22,6 +22,8 @@ from kyma_proxy.upstreams.transport import IncomingReply, Transport
 
 OPERATOR_FAULT: Final = "operator_fault"
 """The kind in `kyma_upstream_failures_total` of what only the operator can put right: a key, a balance, a plan."""
+QUOTE_CHARS_MIN: Final = 12
+"""Fewer characters in a row that a message has in common with a text are no quote of it."""
 _log = structlog.get_logger("kyma_proxy.upstreams.minimax")
 
 
@@ -62,14 +64,17 @@ class Calls:
         """A GET, which changes nothing."""
         return OutgoingRequest("GET", self._target(path, query), self._headers(), first_byte_seconds)
 
-    def log_refusal(self, answer: Answer, facts: Mapping[str, object]) -> str:
+    def log_refusal(self, answer: Answer, facts: Mapping[str, object], said: Iterable[str] = ()) -> str:
         """Log what the provider refused, loudly where it is the operator who must act.
 
-        Returns the provider's words without our key; they are for logs, never for clients.
+        Returns the provider's words without our key, and without what the client `said`, which a provider may quote;
+        they are for logs, never for clients.
         """
         meaning = answer.meaning
         assert meaning is not None
         message = answer.message.replace(self._credentials.api_key.get_secret_value(), "[key]")
+        for words in said:
+            message = without_quotes(message, words)
         line = {**facts, "code": answer.code, "meaning": meaning.text, "fault": meaning.fault.value, "message": message}
         if meaning.fault is Fault.OPERATOR:
             _log.error("provider_operator_fault", **line)
@@ -94,6 +99,23 @@ class Calls:
                 "User-Agent": "kyma-proxy",
             }
         )
+
+
+def without_quotes(message: str, said: str) -> str:
+    """A provider's message with every run of characters that quotes `said` masked."""
+    kept: list[str] = []
+    at = 0
+    while at < len(message):
+        end = at + QUOTE_CHARS_MIN
+        if end > len(message) or message[at:end] not in said:
+            kept.append(message[at])
+            at += 1
+            continue
+        while end < len(message) and message[at : end + 1] in said:
+            end += 1
+        kept.append("[text]")
+        at = end
+    return "".join(kept)
 
 
 def trace_id(reply: IncomingReply) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -91,6 +91,7 @@ class MiniMaxClient:
             "/v1/voice_design",
             self._calls.json_request("/v1/voice_design", fields, self._clone_timeout_seconds),
             MAX_PREVIEW_BYTES,
+            said=(design.prompt, design.preview_text),
         )
         given = answer.fields.get("voice_id")
         if not isinstance(given, str) or not given.isprintable() or not 1 <= len(given) <= VOICE_ID_CHARS_MAX:
@@ -128,8 +129,15 @@ class MiniMaxClient:
     async def _post(self, path: str, fields: Mapping[str, object], first_byte_seconds: float) -> Answer:
         return await self._call(path, self._calls.json_request(path, fields, first_byte_seconds))
 
-    async def _call(self, path: str, request: OutgoingRequest, answer_bytes_max: int = MAX_ANSWER_BYTES) -> Answer:
-        """Make one call and return its success. Raises ProviderError."""
+    async def _call(
+        self,
+        path: str,
+        request: OutgoingRequest,
+        answer_bytes_max: int = MAX_ANSWER_BYTES,
+        *,
+        said: Sequence[str] = (),
+    ) -> Answer:
+        """Make one call and return its success; `said` is what a client said in it. Raises ProviderError."""
         before, answered = _FAILPOINTS.get(path, (None, None))
         started = monotonic_seconds()
         facts: dict[str, object] = {"call": path}
@@ -147,15 +155,15 @@ class MiniMaxClient:
             raise _unanswered(path, failure) from failure
         facts["seconds"] = round(monotonic_seconds() - started, 3)
         if answer.meaning is not None:
-            raise self._refused(path, answer, facts)
+            raise self._refused(path, answer, facts, said)
         _log.info("provider_called", **facts)
         return answer
 
-    def _refused(self, path: str, answer: Answer, facts: dict[str, object]) -> ProviderError:
+    def _refused(self, path: str, answer: Answer, facts: dict[str, object], said: Sequence[str]) -> ProviderError:
         """Log what the provider refused, and say what it means."""
         meaning = answer.meaning
         assert meaning is not None
-        message = self._calls.log_refusal(answer, facts)
+        message = self._calls.log_refusal(answer, facts, said)
         return ProviderError(
             f"{path}: {answer.code} {message}",
             code=answer.code,

@@ -47,7 +47,9 @@ class SpeechOutcome:
         """The provider says that it failed."""
         answer = as_said_of_speech(answer)
         self._flow.facts["provider_code"] = answer.code
-        self._calls.log_refusal(answer, self._line())
+        document = self._flow.document or {}
+        said = [each for each in (document.get("input"), document.get("text")) if isinstance(each, str)]
+        self._calls.log_refusal(answer, self._line(), said)
         return refusal_of(answer)
 
     def unusable(self, detail: str) -> GatewayError:

@@ -62,3 +62,29 @@ async def test_a_running_gateway_takes_over_its_file_or_says_why_not(environ: di
         await gateway.event("configuration_reloaded")
         assert await status_of(port, "/v1/audio/voice-clone") == 404
         assert await gateway.end(signal.SIGTERM) == 0
+
+
+async def test_a_request_of_the_running_gateway_is_explained_by_its_id(environ: dict[str, str]) -> None:
+    config, admin = Path(environ["KYMA_CONFIG"]), free_port()
+    plugins = "plugins: [{use: api_key_auth}, {use: voice_clone, config: {upstream: m}}]\n"
+    upstream = 'upstreams: {m: {adapter: minimax, base_url: "http://127.0.0.1:1", api_key: k}}\n'
+    server = f'server: {{listen: "127.0.0.1:0", admin_listen: "127.0.0.1:{admin}", workers: 2}}\n'
+    config.write_text(config.read_text() + server + plugins + upstream)
+    assert (await run("explain", "req_1", environ=environ)).code == 1
+    async with running("serve", environ=environ) as gateway:
+        port = await serving(gateway)
+        async with aiohttp.ClientSession() as http:
+            url = f"http://127.0.0.1:{port}/v1/audio/voice-clone"
+            async with http.post(url, data=b"x", headers={"X-Request-Id": "told-by-me"}) as answer:
+                assert answer.status == 401
+        told = (await run("explain", "told-by-me", "--json", environ=environ)).fields
+        assert (told["status"], told["code"], told["reason"], told["by"]) == (
+            401,
+            "auth_error",
+            "refused",
+            "api_key_auth",
+        )
+        assert told["explanation"] == ["answered with an error of the client's making", "by the plugin api_key_auth"]
+        unknown = await run("explain", "never-seen", environ=environ)
+        assert (unknown.code, "not remembered" in unknown.err) == (1, True)
+        assert await gateway.end(signal.SIGTERM) == 0

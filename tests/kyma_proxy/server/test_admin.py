@@ -23,6 +23,9 @@ class State:
         self.delay_seconds = 0.0
         self.outcome: ReloadOutcome | None = None
 
+    async def recall(self, request_id: str) -> dict[str, object] | None:
+        return {"request_id": request_id, "status": 402} if request_id == "req 1" else None
+
     async def reload(self) -> ReloadOutcome | None:
         return self.outcome
 
@@ -36,7 +39,7 @@ class State:
 @pytest.fixture
 async def running() -> AsyncIterator[tuple[str, State, Metrics]]:
     state, metrics = State(), Metrics()
-    listener = AdminListener(state, metrics.registry, state.reload)
+    listener = AdminListener(state, metrics.registry, state.reload, state.recall)
     await listener.start("127.0.0.1", 0)
     yield f"http://127.0.0.1:{listener.port}", state, metrics
     await listener.stop()
@@ -85,7 +88,7 @@ async def test_nothing_else_is_served(running: tuple[str, State, Metrics]) -> No
 
 async def test_an_address_in_use_is_an_error(running: tuple[str, State, Metrics]) -> None:
     base, state, metrics = running
-    second = AdminListener(state, metrics.registry, state.reload)
+    second = AdminListener(state, metrics.registry, state.reload, state.recall)
     with pytest.raises(OSError):
         await second.start("127.0.0.1", int(base.rsplit(":", 1)[1]))
 
@@ -108,3 +111,12 @@ async def test_a_reload_is_told_by_status_and_position(running: tuple[str, State
         assert (await reload(Origin="https://elsewhere.example"))[0] == 403
         async with http.get(f"{url}/reload") as answer:
             assert answer.status == 405
+
+
+async def test_a_request_that_is_remembered(running: tuple[str, State, Metrics]) -> None:
+    url, _, _ = running
+    assert await _get(f"{url}/requests/req%201") == (
+        *(200, "application/json"),
+        '{"request_id": "req 1", "status": 402}',
+    )
+    assert (await _get(f"{url}/requests/other"))[0] == 404

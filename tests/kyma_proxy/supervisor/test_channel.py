@@ -21,11 +21,11 @@ async def pair(ours: Answers, theirs: Answers) -> tuple[Channel, Channel, Tasks]
 async def test_both_sides_ask_and_answers_find_their_questions() -> None:
     slow = asyncio.Event()
 
-    async def wait() -> str:
+    async def wait(_about: Any) -> str:
         await slow.wait()
         return "slow"
 
-    async def quick() -> dict[str, Any]:
+    async def quick(_about: Any) -> dict[str, Any]:
         slow.set()
         return {"quick": [1, None, "ä"]}
 
@@ -36,10 +36,10 @@ async def test_both_sides_ask_and_answers_find_their_questions() -> None:
 
 
 async def test_what_fails_or_is_not_known_or_takes_too_long_is_told() -> None:
-    async def fail() -> None:
+    async def fail(_about: Any) -> None:
         raise ValueError("no such thing")
 
-    async def hang() -> None:
+    async def hang(_about: Any) -> None:
         await asyncio.Event().wait()
 
     ours, _, tasks = await pair({}, {"fail": fail, "hang": hang})
@@ -53,7 +53,7 @@ async def test_what_fails_or_is_not_known_or_takes_too_long_is_told() -> None:
 
 
 async def test_the_end_of_the_other_side_ends_every_question() -> None:
-    async def hang() -> None:
+    async def hang(_about: Any) -> None:
         await asyncio.Event().wait()
 
     ours, theirs, tasks = await pair({}, {"hang": hang})
@@ -66,4 +66,14 @@ async def test_the_end_of_the_other_side_ends_every_question() -> None:
         await ours.closed.wait()
     with pytest.raises(ChannelClosedError):
         await ours.ask("hang", 5)
+    await tasks.close()
+
+
+async def test_a_question_may_be_about_something() -> None:
+    async def double(about: Any) -> Any:
+        return about * 2
+
+    ours, _, tasks = await pair({}, {"double": double})
+    assert await ours.ask("double", 5, 21) == 42
+    assert await ours.ask("double", 5, "ä") == "ää"
     await tasks.close()

@@ -35,6 +35,9 @@ class FakeApplication:
     def __init__(self, reloads: FakeReloads | None) -> None:
         self.reloads = reloads
 
+    async def recall(self, request_id: str) -> dict[str, str] | None:
+        return {"request_id": request_id} if request_id == "req_1" else None
+
     async def readiness(self) -> tuple[bool, str]:
         return False, "draining"
 
@@ -43,14 +46,16 @@ async def test_each_question_has_its_answer() -> None:
     refused = ReloadOutcome((Problem("gateway.yaml", 1, 2, "wrong"),))
     reloads = FakeReloads(refused)
     answers = answers_of(cast("Any", FakeApplication(reloads)))
-    assert await answers["readiness"]() == [False, "draining"]
-    assert ReloadOutcome.from_json(await answers["prepare"]()) == refused
-    await answers["commit"]()
-    await answers["abandon"]()
+    assert await answers["readiness"](None) == [False, "draining"]
+    assert ReloadOutcome.from_json(await answers["prepare"](None)) == refused
+    assert await answers["recall"]("req_1") == {"request_id": "req_1"}
+    assert await answers["recall"]("req_2") is None
+    await answers["commit"](None)
+    await answers["abandon"](None)
     assert reloads.told == ["prepare", "commit", "abandon"]
 
 
 async def test_a_worker_that_starts_or_drains_prepares_nothing() -> None:
     answers = answers_of(cast("Any", FakeApplication(None)))
     with pytest.raises(RuntimeError, match="draining"):
-        await answers["prepare"]()
+        await answers["prepare"](None)

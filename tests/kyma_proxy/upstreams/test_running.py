@@ -22,7 +22,10 @@ async def test_what_the_admin_listener_says() -> None:
     async def reload() -> ReloadOutcome:
         return ReloadOutcome()
 
-    listener = AdminListener(ready, CollectorRegistry(), reload)
+    async def recall(request_id: str) -> None:
+        return None
+
+    listener = AdminListener(ready, CollectorRegistry(), reload, recall)
     await listener.start("127.0.0.1", 0)
     try:
         anywhere = HostPort("0.0.0.0", listener.port)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from kyma_proxy.upstreams.errors import TransportError
-from kyma_proxy.upstreams.minimax.calls import Calls, Credentials, read_whole, trace_id
+from kyma_proxy.upstreams.minimax.calls import Calls, Credentials, read_whole, trace_id, without_quotes
 from kyma_proxy.upstreams.minimax.errors import meaning_of
 from kyma_proxy.upstreams.minimax.wire import Answer
 from kyma_proxy.upstreams.transport import IncomingReply, Transport
@@ -109,3 +109,18 @@ async def test_a_whole_answer_has_a_limit_and_is_closed() -> None:
     with pytest.raises(TransportError, match="over 25 bytes"):
         await read_whole(reply_of(body), 25)
     assert body.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "masked"),
+    [
+        ("invalid params: text 'Mind the gap, please.' is bad", "invalid params: text '[text]' is bad"),
+        ("Mind the gap, ple", "[text]"),
+        ("Mind the ga", "Mind the ga"),
+        ("Mind the gap, Mind the gap, pl", "[text][text]"),
+        ("", ""),
+        ("insufficient balance", "insufficient balance"),
+    ],
+)
+def test_what_a_client_said_is_masked_where_a_provider_quotes_it(message: str, masked: str) -> None:
+    assert without_quotes(message, "Mind the gap, please.") == masked
