@@ -107,7 +107,12 @@ async def drive(url: str, key: str, minimax: MiniMaxSimulator) -> list[str]:
             Fault(reset=True, times=None),
             Fault(error_code=1004, error_message=f"invalid api key {PROVIDER_KEY}", times=None),
             # Providers quote what they were sent.
-            Fault(path="/v1/t2a_v2", error_code=2013, error_message=f"invalid params: {spoken}", times=None),
+            Fault(
+                path="/v1/t2a_v2",
+                error_code=2013,
+                error_message="invalid params: " + CANARIES["words to speak"],
+                times=None,
+            ),
             Fault(path="/v1/voice_design", error_code=2013, error_message=f"invalid: {described}", times=None),
         ):
             minimax.inject(fault)
