@@ -14,7 +14,7 @@ ASKED := $(if $(filter-out file,$(origin PYTHON)),$(shell "$(PYTHON)" -c '$(VERS
 FITS := grep -qF "$(CURDIR)/$(VENV)" $(VENV)/pyvenv.cfg && \
 	$(BIN)/python -c 'import sys; sys.exit(sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))' "$(ASKED)"
 
-.PHONY: dev test corpus fuzz torture lint bench docs lock clean
+.PHONY: dev test corpus fuzz torture soak lint bench docs lock clean
 ifneq ($(shell ($(FITS)) 2>/dev/null && echo fits),fits)
 .PHONY: $(READY)
 endif
@@ -39,6 +39,10 @@ fuzz: $(READY)
 torture: $(READY)
 	KYMA_TORTURE=1 $(BIN)/python -m pytest tests/proof/test_model.py
 	PYTHONPATH=tests/support $(BIN)/python -m proof_kit.torture --minutes $(MINUTES)
+
+# A mixed load for long, with reloads; prints how memory grows: `make soak MINUTES=60`.
+soak: $(READY)
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
 
 lint: $(READY)
 	$(BIN)/ruff check .
