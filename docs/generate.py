@@ -30,6 +30,7 @@ from kyma_proxy.settings import (
     RouteSettings,
     ServerSettings,
     TlsSettings,
+    TracingSettings,
     UpstreamTimeouts,
 )
 from kyma_proxy.upstreams.minimax.errors import CODES, Fault
@@ -46,6 +47,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`server`", ServerSettings),
     ("`server.tls`", TlsSettings),
     ("`server.cors`", CorsSettings),
+    ("`server.tracing`", TracingSettings),
     ("`database`", DatabaseSettings),
     ("`upstreams.NAME` with `adapter: minimax`", MiniMaxUpstreamSettings),
     ("`upstreams.NAME` with `adapter: forward`", ForwardUpstreamSettings),

@@ -33,6 +33,7 @@ from kyma_proxy.observe.reloads import ReloadMetrics
 from kyma_proxy.observe.remembered import Remembered
 from kyma_proxy.observe.requests import RequestObserver
 from kyma_proxy.observe.storage import StorageMetrics
+from kyma_proxy.observe.tracing import Tracing
 from kyma_proxy.observe.upstreams import UpstreamMetrics
 from kyma_proxy.pipeline.gateway import Gateway
 from kyma_proxy.plugin import Plugin
@@ -106,7 +107,8 @@ class Application:
         self.tasks = Tasks()
         self.gateway = Gateway()
         self._certificate = Certificate(settings.server.tls) if settings.server.tls is not None else None
-        options = _listener_options(settings.server, rehearsal, self._certificate)
+        self._tracing = Tracing(settings.server.tracing) if settings.server.tracing is not None else None
+        options = _listener_options(settings.server, rehearsal, self._certificate, self._tracing)
         self._remembered = Remembered(settings.server.remember_requests)
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics, self._remembered))
         self._sockets = sockets
@@ -145,6 +147,8 @@ class Application:
             if not self._sockets:
                 stack.push_async_callback(self.admin.stop)
                 await self.admin.start(server.admin_listen.host, server.admin_listen.port)
+            if self._tracing is not None:
+                stack.push_async_callback(self._tracing.stop)
             stack.push_async_callback(self.tasks.close)
             database, target = await stack.enter_async_context(
                 open_database(self.settings.database, migrate=self._migrate)
@@ -274,7 +278,9 @@ class Application:
         return True, "ready"
 
 
-def _listener_options(server: ServerSettings, rehearsal: Rehearsal, certificate: Certificate | None) -> ListenerOptions:
+def _listener_options(
+    server: ServerSettings, rehearsal: Rehearsal, certificate: Certificate | None, tracing: Tracing | None
+) -> ListenerOptions:
     return ListenerOptions(
         tls=None if certificate is None else certificate.context,
         handler_cancellation=rehearsal.handler_cancellation,
@@ -291,6 +297,7 @@ def _listener_options(server: ServerSettings, rehearsal: Rehearsal, certificate:
         max_requests=server.max_requests_in_flight,
         trusted_proxies=server.trusted_proxies,
         cors=None if server.cors is None else Cors(server.cors),
+        tracing=tracing,
     )
 
 

@@ -95,6 +95,16 @@ class Delivery:
     body_bytes: int
 
 
+class FlowTrace(Protocol):
+    """The trace of a request, where traces are made."""
+
+    def asking(self, upstream: str) -> str:
+        """An upstream is asked from now on; what it is to be told in `traceparent`."""
+
+    def answered(self, status: int | None) -> None:
+        """The upstream has answered, or failed (None)."""
+
+
 @dataclass(slots=True)
 class Flow:
     """A request on its way through the plugins.
@@ -127,6 +137,10 @@ class Flow:
     connection without an answer, and a retry finds what was bought."""
     wants_websocket: bool = False
     """Whether the client asks to go on as a WebSocket. Only a forwarding upstream can answer that with a 101."""
+    trace: FlowTrace | None = None
+    """Where traces are made: told of what is asked of upstreams."""
+    traceparent: str | None = None
+    """What the upstream is told of the trace; None where nobody here makes any."""
     client_connected: Callable[[], bool] = lambda: True
     """Asks the connection now, cheaply: False once the client hung up or closed its half of the connection."""
     _callbacks: list[Callable[[Delivery], None]] = field(default_factory=list, init=False, repr=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from kyma_proxy.observe.tracing import require_tracing
 from kyma_proxy.pipeline.runner import check_plan
 from kyma_proxy.pipeline.warnings import warnings_of
 from kyma_proxy.plugin import Plugin
@@ -27,6 +28,7 @@ def load_checked(path: Path, plugins: Mapping[str, type[Plugin[Any]]], *, named:
     try:
         settings = load_settings(path, plugins=plugins)
         check_certificate(settings)
+        require_tracing(settings)
         laid_out = check_plan(settings, plugins)
     except ConfigError as error:
         raise ConfigError(_renamed(each, named) for each in error.problems) from error

@@ -12,6 +12,7 @@ import click
 
 from kyma_proxy.cli.common import BadConfig, Failure, config_option, emit, emit_list, json_option
 from kyma_proxy.errors import GatewayError
+from kyma_proxy.observe.tracing import require_tracing
 from kyma_proxy.pipeline.gateway import guard_of
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.pipeline.plan import Plan
@@ -30,6 +31,7 @@ def _load(config_path: Path) -> tuple[Settings, Mapping[str, type[Plugin[Any]]],
     plugins = InstalledPlugins()
     settings = load_settings(config_path, plugins=plugins)
     check_certificate(settings)
+    require_tracing(settings)
     require_c_parser(settings)
     return settings, plugins, check_plan(settings, plugins)
 

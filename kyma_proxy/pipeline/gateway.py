@@ -152,11 +152,24 @@ async def forward(snapshot: Snapshot, flow: Flow) -> Reply:
         if snapshot.admission is not None and flow.identity is not None:
             admitted = await snapshot.admission.enter(flow, route.upstream)
             flow.when_ended(lambda delivery: admitted.leave())
-        asked = monotonic_seconds()
-        reply = await snapshot.upstreams[route.upstream].send(flow)
-        flow.facts["upstream_ms"] = round((monotonic_seconds() - asked) * 1000, 3)
-        return reply
+        return await _ask(snapshot.upstreams[route.upstream], flow, route.upstream)
     except GatewayError:
         # The plugins that it passes on its way out did not refuse.
         flow.facts.setdefault("plugin", None)
         raise
+
+
+async def _ask(upstream: Upstream, flow: Flow, name: str) -> Reply:
+    """Have an upstream answer, and note how long that took."""
+    trace, status = flow.trace, None
+    if trace is not None:
+        flow.traceparent = trace.asking(name)
+    asked = monotonic_seconds()
+    try:
+        reply = await upstream.send(flow)
+        status = reply.status
+    finally:
+        if trace is not None:
+            trace.answered(status)
+    flow.facts["upstream_ms"] = round((monotonic_seconds() - asked) * 1000, 3)
+    return reply

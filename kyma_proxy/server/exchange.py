@@ -27,6 +27,7 @@ from kyma_proxy.observe.endings import (
     upstream_ending,
 )
 from kyma_proxy.observe.requests import RequestObserver, RequestRecord
+from kyma_proxy.observe.tracing import RequestTrace
 from kyma_proxy.server.body import IncomingBody
 from kyma_proxy.server.connection import reset
 from kyma_proxy.server.head import Framing, error_reply, sign
@@ -78,6 +79,7 @@ class _Exchange:
         self._writer = ReplyWriter(request, connection, listener.options.send_timeout_seconds)
         self._close = False
         self._started = 0.0
+        self._trace: RequestTrace | None = None
         self._record = RequestRecord(request_id_of(request), request.method, loggable_path(request))
 
     async def run(self) -> WrittenResponse:
@@ -111,6 +113,8 @@ class _Exchange:
         # Kept here too: a plugin may give the flow another body.
         assert isinstance(flow.body, IncomingBody)
         self._body = flow.body
+        if listener.options.tracing is not None:
+            self._trace = listener.options.tracing.begin(flow)
         try:
             cors = self._listener.options.cors
             if cors is not None and (permission := cors.preflight(flow)) is not None:
@@ -251,6 +255,8 @@ class _Exchange:
             record.path = self._flow.path
             record.identity = self._flow.identity
             record.facts = self._flow.facts
+        if self._trace is not None:
+            self._trace.end(record)
         self._listener.observer.ended(record)
 
     def _end_flow(self, ending: Ending) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
+from kyma_proxy.observe.tracing import Tracing
 from kyma_proxy.server.cors import Cors
 
 MIB = 1024 * 1024
@@ -46,4 +47,5 @@ class ListenerOptions:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Whose `X-Forwarded-For`, `-Proto` and `-Host` are believed."""
     cors: Cors | None = None
+    tracing: Tracing | None = None
     failpoints: Failpoints = NO_FAILPOINTS

@@ -15,6 +15,7 @@ from kyma_proxy.settings.models import (
     ServerSettings,
     Settings,
     TlsSettings,
+    TracingSettings,
     UpstreamSettings,
     UpstreamTimeouts,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Settings",
     "SourceMap",
     "TlsSettings",
+    "TracingSettings",
     "UpstreamSettings",
     "UpstreamTimeouts",
     "default_config_path",

@@ -13,7 +13,7 @@ from kyma_proxy.plugin import PluginConfig
 from kyma_proxy.settings.base import Model, NonEmpty, Seconds
 from kyma_proxy.settings.fields import BaseUrl, DatabaseUrl, FrozenMapping, HeaderSecret, HostPort, IpNetwork
 from kyma_proxy.settings.problems import Problem
-from kyma_proxy.settings.server import CorsSettings, ServerSettings, TlsSettings
+from kyma_proxy.settings.server import CorsSettings, ServerSettings, TlsSettings, TracingSettings
 from kyma_proxy.settings.source import KeyPath, SourceMap
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TlsSettings",
+    "TracingSettings",
     "UpstreamSettings",
     "UpstreamTimeouts",
 ]

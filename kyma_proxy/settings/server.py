@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from kyma_proxy.settings.base import DAY_SECONDS, Model, Seconds
-from kyma_proxy.settings.fields import HostPort, ListenAddress, Network
+from kyma_proxy.settings.fields import BaseUrl, HostPort, ListenAddress, Network
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -79,6 +79,18 @@ class TlsSettings(Model):
 
     certificate: Path = Field(description="PEM file of the certificate, followed by its chain.")
     key: Path = Field(description="PEM file of its key, without a password. Both are loaded anew when they change.")
+
+
+class TracingSettings(Model):
+    """Where OpenTelemetry traces are sent."""
+
+    endpoint: BaseUrl = Field(
+        description="URL of a collector's OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces."
+    )
+    sample_ratio: float = Field(
+        default=0.1, ge=0, le=1, allow_inf_nan=False, description="Which part of the requests without a trace gets one."
+    )
+    service_name: str = Field(default="kyma-proxy", min_length=1, description="What the traces call this service.")
 
 
 class ServerSettings(Model):
@@ -169,6 +181,9 @@ class ServerSettings(Model):
     )
     cors: CorsSettings | None = Field(
         default=None, description="Lets pages in browsers ask the gateway directly; nothing of the kind when left out."
+    )
+    tracing: TracingSettings | None = Field(
+        default=None, description="Sends OpenTelemetry traces; needs the extra `tracing`. None are made when left out."
     )
     trusted_proxies: tuple[Network, ...] = Field(
         default=(), description="Networks whose X-Forwarded-* headers are believed; from others they are replaced."

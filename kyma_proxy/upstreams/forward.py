@@ -112,6 +112,8 @@ class ForwardUpstream(Upstream):
         if self._settings.authorization == "replace" and self._settings.api_key is not None:
             headers["Authorization"] = f"Bearer {self._settings.api_key.get_secret_value()}"
         headers.add("Via", VIA)
+        if flow.traceparent is not None:
+            headers["traceparent"] = flow.traceparent
         flow.facts["trace_id"] = trace_id_of(headers.setdefault("traceparent", new_traceparent()))
         return headers
 
