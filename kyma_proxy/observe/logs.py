@@ -6,9 +6,12 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from json import JSONEncoder
 from typing import Any, Final, TextIO
 
 import structlog
+
+from kyma_proxy.clock import utc_now
 
 _SECRETS: Final = (
     (re.compile(r"\b(ky|sk)-[A-Za-z0-9_\-]{6,}"), r"\1-[redacted]"),
@@ -52,6 +55,51 @@ def _redact_text(text: str) -> str:
     return text
 
 
+class _Direct:
+    """Writes a line past structlog and logging, whose way of it costs as much as everything else about a request.
+
+    The line is the same. It is not used where anything else listens (another handler, processors of a test), nor for a
+    line that may hold a secret.
+    """
+
+    def __init__(self, handler: logging.StreamHandler[TextIO], renderer: structlog.types.Processor) -> None:
+        self._handler = handler
+        self._renderer = renderer
+        self._encode = JSONEncoder(default=repr).encode
+
+    def write(self, fields: Mapping[str, Any], event: str, logger: str) -> bool:
+        """Write the line, or return False."""
+        if logging.root.handlers != [self._handler] or logging.root.disabled or not self._is_configured():
+            return False
+        if not _SECRET_NAMES.isdisjoint(fields):
+            return False
+        time = utc_now().isoformat().replace("+00:00", "Z")
+        text = self._encode({**fields, "event": event, "level": "info", "logger": logger, "time": time})
+        if _may_hold_a_secret(text):
+            return False
+        handler = self._handler
+        handler.acquire()
+        try:
+            handler.stream.write(text + "\n")
+            handler.flush()
+        finally:
+            handler.release()
+        return True
+
+    def _is_configured(self) -> bool:
+        processors = structlog.get_config()["processors"]
+        return bool(processors) and processors[-1] is structlog.stdlib.ProcessorFormatter.wrap_for_formatter
+
+
+_direct: _Direct | None = None
+
+
+def log_line(event: str, logger: str, fields: Mapping[str, Any]) -> None:
+    """Log at level info, as `get_logger(logger).info(event, **fields)` does, but fast: for what each request logs."""
+    if _direct is None or not _direct.write(fields, event, logger):
+        structlog.get_logger(logger).info(event, **fields)
+
+
 def configure_logging(level: str = "info", json: bool = True, stream: TextIO | None = None) -> None:
     """Send every log line of the process to `stream` (standard output by default), the standard library's too.
 
@@ -80,6 +128,8 @@ def configure_logging(level: str = "info", json: bool = True, stream: TextIO | N
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
+    global _direct
+    _direct = _Direct(handler, renderer) if json and number <= logging.INFO else None
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),

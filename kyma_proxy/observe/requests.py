@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import structlog
+from typing import Any, Final
 
 from kyma_proxy.flow import Identity
 from kyma_proxy.observe.endings import COMPLETED, MALFORMED, Ending
+from kyma_proxy.observe.logs import log_line
 from kyma_proxy.observe.metrics import Metrics, Phases
 from kyma_proxy.observe.remembered import Remembered
 
-_log = structlog.get_logger("kyma_proxy.requests")
+LOGGER: Final = "kyma_proxy.requests"
 
 NO_ROUTE = "none"
 
@@ -93,7 +92,7 @@ class RequestObserver:
     def _tell(self, record: RequestRecord, ending: Ending, phases: Phases) -> None:
         line = _line(record, ending, phases)
         self._remembered.keep(record.request_id, line)
-        _log.info("request", **line)
+        log_line("request", LOGGER, line)
 
 
 def _line(record: RequestRecord, ending: Ending, phases: Phases) -> dict[str, Any]:

@@ -3,6 +3,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -121,3 +124,44 @@ def test_fields_named_like_secrets_are_redacted() -> None:
 def test_nothing_around_a_secret_hides_it_from_the_quick_look(before: str, secret: str, after: str) -> None:
     text = f"{before} {secret} {after}"
     assert redact(text) != text
+
+
+LINE = """
+import json, logging, sys
+from kyma_proxy.observe import logs
+fields = json.loads(sys.argv[1])
+logs.configure_logging(sys.argv[2])
+logs.log_line("request", "kyma_proxy.requests", fields)
+logs._direct = None
+logs.log_line("request", "kyma_proxy.requests", fields)
+"""
+
+
+def lines_of(fields: dict[str, object], level: str = "info") -> list[dict[str, object]]:
+    """What a process of its own writes of the same fields: by the direct way, then by the long one."""
+    ran = subprocess.run(
+        [sys.executable, "-c", LINE, json.dumps(fields), level], capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"request_id": "req_1", "status": 200, "duration_ms": 1.5, "plugin": None, "is": True, "path": "/v1/ä€\u2028"},
+        {"path": "/v1/audio/x", "note": "Bearer ky-verysecretkey123"},
+        {"api_key": "whatever it is", "path": "/"},
+        {"url": "postgresql://user:password@host/db"},
+    ],
+)
+def test_the_direct_way_writes_what_the_long_one_does(fields: dict[str, object]) -> None:
+    direct, long = lines_of(fields)
+    assert {**direct, "time": None} == {**long, "time": None}
+    assert list(direct) == list(long)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", str(direct["time"]))
+    for secret in ("verysecret", "whatever", "password"):
+        assert secret not in json.dumps(direct)
+
+
+def test_the_level_counts_for_the_direct_way_too() -> None:
+    assert lines_of({"path": "/"}, "warning") == []
