@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+TRIES: Final = 20
+TRY_AGAIN_SECONDS: Final = 0.01
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Where a worker's numbers go; prometheus_client looks at it when it is imported."""
 
@@ -23,10 +28,19 @@ class WorkerNumbers(Collector):
     def collect(self) -> Iterable[Metric]:
         """The metrics, as prometheus_client asks for them."""
         kept_here = {metric.name for metric in self._own.collect()}
-        collected = MultiProcessCollector(CollectorRegistry(), path=str(self._folder))  # type: ignore[no-untyped-call]
-        for metric in collected.collect():  # type: ignore[no-untyped-call]
-            if metric.name not in kept_here:
-                yield metric
+        return [metric for metric in self._read() if metric.name not in kept_here]
+
+    def _read(self) -> list[Metric]:
+        """All files; a worker that is just starting may have made one that is not yet filled, so it is tried again."""
+        for left in reversed(range(TRIES)):
+            collected = MultiProcessCollector(CollectorRegistry(), path=str(self._folder))  # type: ignore[no-untyped-call]
+            try:
+                return list(collected.collect())  # type: ignore[no-untyped-call]
+            except (ValueError, LookupError, OSError, struct.error):
+                if not left:
+                    raise
+                time.sleep(TRY_AGAIN_SECONDS)
+        raise AssertionError("the last try returns or raises")
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: what there is shows when it is asked for."""

@@ -109,7 +109,7 @@ async def test_an_upload_that_is_refused_early_still_gets_its_refusal(edge: Edge
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     upstream: Any = edge.application.gateway._snapshot.upstreams["origin"]  # type: ignore[union-attr]
-    upstream._transport._origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    upstream._transport._doors.first.origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
     for _ in range(30):
         wire = await edge.connect()
 

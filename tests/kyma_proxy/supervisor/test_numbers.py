@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -53,3 +54,13 @@ async def test_what_was_counted_is_summed_and_what_was_under_way_is_forgotten(tm
     assert value("kyma_requests_total", **labels) == 2
     assert not value("kyma_requests_in_flight")
     assert generate_latest(registry).count(b"# TYPE kyma_requests_ended_total counter") == 1
+
+
+async def test_a_file_that_a_worker_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    numbers = WorkerNumbers(tmp_path, CollectorRegistry())
+    await counted(tmp_path)
+    (whole,) = tmp_path.glob("counter_*.db")
+    content = whole.read_bytes()
+    whole.write_bytes(b"")
+    threading.Timer(0.05, whole.write_bytes, (content,)).start()
+    assert "kyma_requests" in {metric.name for metric in numbers.collect()}
