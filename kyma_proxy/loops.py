@@ -1,8 +1,10 @@
-"""The event loop that a process serves on."""
+"""What a process serves on: its event loop, and how many files it may open."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +26,15 @@ def loop_factory(name: LoopName) -> Callable[[], asyncio.AbstractEventLoop]:
         raise LoopMissingError("uvloop is not installed here; set server.event_loop: asyncio") from error
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+def raise_file_limit() -> int:
+    """Let this process open as many files as it may at all; how many. A connection is one, and so is its upstream's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # some systems name a hard limit that nobody may have
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def run_on(name: LoopName, work: Coroutine[Any, Any, T]) -> T:

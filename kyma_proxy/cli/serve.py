@@ -14,6 +14,7 @@ from kyma_proxy.cli.common import Failure, config_option, emit, exit_codes, json
 from kyma_proxy.database.access import open_database
 from kyma_proxy.database.schema import HEAD
 from kyma_proxy.loading import load_checked
+from kyma_proxy.loops import raise_file_limit
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.settings import load_database_settings
@@ -36,6 +37,7 @@ def stop_on_signals(*more: signal.Signals) -> asyncio.Event:
 def serve(migrate_first: bool, config_path: Path) -> None:
     """Run the gateway until SIGTERM or SIGINT, then drain. SIGHUP reloads the configuration."""
     configure_logging()
+    raise_file_limit()
     plugins = InstalledPlugins()
     with exit_codes():
         settings = load_checked(config_path, plugins)

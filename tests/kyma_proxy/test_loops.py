@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 
 import pytest
 
-from kyma_proxy.loops import LoopMissingError, LoopName, loop_factory, run_on
+from kyma_proxy.loops import LoopMissingError, LoopName, loop_factory, raise_file_limit, run_on
 
 
 async def module() -> str:
@@ -25,3 +26,17 @@ def test_a_loop_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -
         loop_factory("uvloop")
     with pytest.raises(LoopMissingError):
         run_on("uvloop", module())
+
+
+def test_as_many_files_may_be_opened_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"now": (1024, 4096)}
+    monkeypatch.setattr(resource, "getrlimit", lambda what: limits["now"])
+    monkeypatch.setattr(resource, "setrlimit", lambda what, to: limits.update(now=to))
+    assert raise_file_limit() == 4096
+
+    def refuse(what: int, to: tuple[int, int]) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    limits["now"] = (1024, 1 << 62)
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert raise_file_limit() == 1024
