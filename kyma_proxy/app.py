@@ -35,6 +35,7 @@ from kyma_proxy.observe.requests import RequestObserver
 from kyma_proxy.observe.storage import StorageMetrics
 from kyma_proxy.observe.tracing import Tracing
 from kyma_proxy.observe.upstreams import UpstreamMetrics
+from kyma_proxy.pipeline.admission import Lessor
 from kyma_proxy.pipeline.gateway import Gateway
 from kyma_proxy.plugin import Plugin
 from kyma_proxy.reloading import ReloadOutcome, Reloads
@@ -82,10 +83,18 @@ class Rehearsal:
 PRODUCTION: Final = Rehearsal()
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a worker shares with others: sockets that are bound already, and the places that accounts have in all."""
+
+    sockets: tuple[socket.socket, ...]
+    lessor: Lessor
+
+
 class Application:
     """One gateway process: everything it needs, started in order and released in the opposite one.
 
-    With `sockets`, bound already, it is a worker: others listen on them too, and the admin listener is somebody else's.
+    With `shared` it is one of several workers, and the admin listener is somebody else's.
 
     A client that hangs up never cancels a handler: work that moves money must reach its end, and what only reads
     notices the leaver at its next read or write. `load` reads the configuration again for a reload. `rehearsal` is for
@@ -99,7 +108,7 @@ class Application:
         *,
         migrate: bool = False,
         load: Callable[[], Settings] | None = None,
-        sockets: tuple[socket.socket, ...] = (),
+        shared: Shared | None = None,
         rehearsal: Rehearsal = PRODUCTION,
     ) -> None:
         self.settings = settings
@@ -111,7 +120,7 @@ class Application:
         options = _listener_options(settings.server, rehearsal, self._certificate, self._tracing)
         self._remembered = Remembered(settings.server.remember_requests)
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics, self._remembered))
-        self._sockets = sockets
+        self._shared = shared
         self.admin = AdminListener(self.readiness, self.metrics.registry, self.reload, self.recall)
         self._providers: dict[str, VoiceProvider] = {}
         self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType(self._providers)
@@ -144,7 +153,7 @@ class Application:
         sys.setswitchinterval(SWITCH_SECONDS)
         async with AsyncExitStack() as stack:
             server = self.settings.server
-            if not self._sockets:
+            if self._shared is None:
                 stack.push_async_callback(self.admin.stop)
                 await self.admin.start(server.admin_listen.host, server.admin_listen.port)
             if self._tracing is not None:
@@ -160,20 +169,24 @@ class Application:
             stack.push_async_callback(self.tasks.drain, _UNDO_SECONDS)
             await self._start_plugins(stack, database, target, holder)
             stack.push_async_callback(self.data.stop)
-            if self._sockets:
-                self.data.start_on(self._sockets, self.tasks)
+            if self._shared is not None:
+                self.data.start_on(self._shared.sockets, self.tasks)
             else:
                 await self.data.start(server.listen.host, server.listen.port)
             self._database = database
             self._stack = stack.pop_all()
         self._state = "ready"
-        if not self._sockets:
+        if self._shared is None:
             _log.info("serving", port=self.data.port, admin_port=self.admin.port)
 
     @property
     def reloads(self) -> Reloads | None:
         """Where configurations are taken over; None while the process starts or drains."""
         return self._reloads if self._state == "ready" else None
+
+    def take_back(self, key: str) -> int:
+        """Another process needs places of this key; how many idle ones this one gives up."""
+        return 0 if self._reloads is None else self._reloads.take_back(key)
 
     async def reload(self) -> ReloadOutcome | None:
         """Take over the configuration as it is now; None while the process starts or drains."""
@@ -221,7 +234,8 @@ class Application:
         charges = Charges(database, self.tasks, holder, self._books.charged, failpoints=failpoints)
         metrics = PluginMetrics(self.metrics.registry)
         numbers = UpstreamMetrics(self.metrics.registry)
-        lasting = Lasting(keys, ownership, charges, parts, self._rehearsal.patience, metrics, numbers)
+        lessor = None if self._shared is None else self._shared.lessor
+        lasting = Lasting(keys, ownership, charges, parts, self._rehearsal.patience, metrics, numbers, lessor)
 
         def make(settings: Settings) -> Generation:
             return Generation(settings, self._plugins, lasting)

@@ -14,7 +14,7 @@ from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.failpoints import Failpoints
 from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
-from kyma_proxy.pipeline.admission import Admission
+from kyma_proxy.pipeline.admission import Admission, Lessor
 from kyma_proxy.pipeline.gateway import Snapshot
 from kyma_proxy.pipeline.runner import PluginRunner
 from kyma_proxy.plugin import Plugin
@@ -42,6 +42,8 @@ class Lasting:
     patience: MintPatience
     metrics: PluginMetrics
     upstreams: UpstreamNumbers
+    lessor: Lessor | None = None
+    """Where several processes share the limits of accounts."""
 
     @property
     def failpoints(self) -> Failpoints:
@@ -60,6 +62,7 @@ class Generation:
         self._plugins = plugins
         self._lasting = lasting
         self._tasks = lasting.mints.tasks.part()
+        self.admission = Admission(settings, lasting.lessor, lasting.mints.tasks)
         self._runner = PluginRunner()
         self._stack = AsyncExitStack()
         self._snapshot: Snapshot | None = None
@@ -127,6 +130,6 @@ class Generation:
             charges=lasting.charges,
             metrics=lasting.metrics,
             voice_providers=self.providers,
-            admission=Admission(self.settings),
+            admission=self.admission,
             tasks=self._tasks,
         )

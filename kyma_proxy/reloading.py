@@ -83,6 +83,11 @@ class Reloads:
     def __repr__(self) -> str:
         return f"Reloads({len(self._retiring)} retiring)"
 
+    def take_back(self, key: str) -> int:
+        """Another process needs places of this key; how many idle ones any generation here gives up."""
+        alive = [*self._retiring, *([self._current] if self._current else [])]
+        return sum(each.admission.take_back(key) for each in alive)
+
     async def begin(self, settings: Settings) -> None:
         """Bring the first configuration to life. Raises ConfigError, and whatever a plugin raises."""
         first = self._make(settings)

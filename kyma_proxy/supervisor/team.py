@@ -19,13 +19,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from kyma_proxy.backoff import Backoff
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.settings import environment
-from kyma_proxy.supervisor.channel import Channel
+from kyma_proxy.supervisor.channel import Channel, ChannelClosedError
 from kyma_proxy.supervisor.numbers import VARIABLE
 from kyma_proxy.supervisor.order import Order
+from kyma_proxy.supervisor.slices import Slices
 from kyma_proxy.tasks import Tasks
 
 START_SECONDS_MAX: Final = 120.0
 """How long a worker may take to serve: its embedded database may have to recover first."""
+ASK_SECONDS_MAX: Final = 4.0
 STEADY_SECONDS: Final = 5.0
 """A worker that lived this long is replaced at once; one that did not, after a pause that grows."""
 
@@ -63,6 +65,7 @@ class Team:
         self._serving: dict[int, Worker] = {}
         self._processes: dict[int, Process] = {}
         self._stopping = False
+        self._slices = Slices(self._ask_back)
         self._on_gone: Callable[[int], None] = lambda pid: None
         self._workers = Gauge("kyma_workers", "Workers that serve.", registry=registry)
         self._restarts = Counter(
@@ -122,7 +125,14 @@ class Team:
             async def serving(_about: Any) -> None:
                 serves.set()
 
-            channel = await Channel.open(ours, {"serving": serving}, self._tasks)
+            async def lease(about: Any) -> int:
+                return await self._slices.lease(number, about["key"], about["limit"], about["wanted"])
+
+            async def returned(about: Any) -> None:
+                self._slices.returned(number, about["key"], about["places"])
+
+            answers = {"serving": serving, "lease": lease, "returned": returned}
+            channel = await Channel.open(ours, answers, self._tasks)
             if not await self._serves(process, serves):
                 code = await self._ended(number, process)
                 raise WorkerNotStartedError(code or 1)
@@ -167,9 +177,20 @@ class Team:
             _log.error("worker_not_started", worker=number, code=error.code)
             return None
 
+    async def _ask_back(self, number: int, key: str) -> int:
+        """Ask a worker for its idle places of a key."""
+        worker = self._serving.get(number)
+        if worker is None:
+            return 0
+        try:
+            return int(await worker.channel.ask("take_back", ASK_SECONDS_MAX, key))
+        except ChannelClosedError:
+            return 0  # what it had is free once it is known to be gone
+
     async def _ended(self, number: int, process: Process) -> int:
         code = await process.wait()
         self._serving.pop(number, None)
+        self._slices.gone(number)
         self._workers.set(len(self._serving))
         self._on_gone(process.pid)
         return code

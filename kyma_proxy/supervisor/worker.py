@@ -14,7 +14,7 @@ from typing import Any
 import click
 import structlog
 
-from kyma_proxy.app import Application
+from kyma_proxy.app import Application, Shared
 from kyma_proxy.cli.common import run_command
 from kyma_proxy.loading import load_checked
 from kyma_proxy.observe.logs import configure_logging
@@ -22,6 +22,7 @@ from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.reloading import Reloads
 from kyma_proxy.settings import load_server_settings
 from kyma_proxy.supervisor.channel import Channel
+from kyma_proxy.supervisor.leasing import Leasing
 from kyma_proxy.supervisor.order import Order
 
 _log = structlog.get_logger("kyma_proxy.supervisor")
@@ -34,7 +35,8 @@ async def serve(order: Order) -> None:
     settings = load_checked(order.accepted, plugins, named=order.named)
     load = partial(load_checked, order.candidate, plugins, named=order.named)
     sockets = tuple(socket.socket(fileno=number) for number in order.listening)
-    application = Application(settings, plugins, migrate=order.migrate, load=load, sockets=sockets)
+    leasing = Leasing()
+    application = Application(settings, plugins, migrate=order.migrate, load=load, shared=Shared(sockets, leasing))
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,6 +44,7 @@ async def serve(order: Order) -> None:
     # The supervisor leads reloads; a hang-up of the whole group must not end its workers.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     channel = await Channel.open(socket.socket(fileno=order.channel), answers_of(application), application.tasks)
+    leasing.opened(channel, application.tasks)
     await application.start()
     try:
         await channel.ask("serving", seconds=10)
@@ -82,7 +85,17 @@ def answers_of(application: Application) -> dict[str, Any]:
     async def recall(request_id: Any) -> Any:
         return await application.recall(request_id)
 
-    return {"readiness": readiness, "recall": recall, "prepare": prepare, "commit": commit, "abandon": abandon}
+    async def take_back(key: Any) -> int:
+        return application.take_back(key)
+
+    return {
+        "readiness": readiness,
+        "recall": recall,
+        "take_back": take_back,
+        "prepare": prepare,
+        "commit": commit,
+        "abandon": abandon,
+    }
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from kyma_proxy.errors import ErrorCode, NotAdmittedError
 from kyma_proxy.flow import Flow, Identity
+from kyma_proxy.pipeline import admission as admission_module
 from kyma_proxy.pipeline.admission import Admission, Shares
 from kyma_proxy.settings import load_settings
 from kyma_proxy.testing.flows import make_flow
@@ -82,7 +83,7 @@ async def test_whatever_the_schedule_no_place_is_lost_or_given_twice() -> None:
 
 CONFIG = """
 version: 1
-server: {max_requests_per_account: 3, max_waiting_per_account: 0, workers: WORKERS}
+server: {max_requests_per_account: 3, max_waiting_per_account: 0}
 upstreams:
   slow: {adapter: forward, base_url: "http://127.0.0.1:1", max_requests_per_account: 2}
   free: {adapter: forward, base_url: "http://127.0.0.1:2"}
@@ -90,9 +91,9 @@ routes: [{path: "/v1/audio/**", upstream: slow}]
 """
 
 
-def admission(tmp_path: Path, workers: int = 1) -> Admission:
+def admission(tmp_path: Path) -> Admission:
     path = tmp_path / "gateway.yaml"
-    path.write_text(CONFIG.replace("WORKERS", str(workers)))
+    path.write_text(CONFIG)
     return Admission(load_settings(path, plugins={}, environ={}))
 
 
@@ -126,8 +127,64 @@ async def test_nobody_limits_a_request_without_an_account(tmp_path: Path) -> Non
         await made.enter(flow_of(None), "slow")
 
 
-async def test_each_of_several_processes_admits_its_part_and_at_least_one(tmp_path: Path) -> None:
-    made = admission(tmp_path, workers=8)
-    await made.enter(flow_of("a"), "slow")
+class Lessor:
+    """Leases at most so many places in all."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self.asked = 0
+
+    async def lease(self, key: str, limit: int, wanted: int) -> int:
+        self.asked += 1
+        await asyncio.sleep(0.001)
+        granted = min(wanted, self.free)
+        self.free -= granted
+        return granted
+
+    def give_back(self, key: str, places: int) -> None:
+        self.free += places
+
+
+async def test_leased_places_are_used_again_and_given_back_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "IDLE_SECONDS", 0.05)
+    lessor = Lessor(2)
+    shares = Shares(2, 10, 5, name="slow ", lessor=lessor)
+    for _ in range(20):
+        await shares.take("a")
+        shares.give_back("a")
+    assert (lessor.asked, lessor.free) == (1, 1), "one question for all of them"
+    await asyncio.sleep(0.1)
+    assert lessor.free == 2
+    assert repr(shares) == "Shares(0 keys, 2 each)"
+
+
+async def test_no_more_run_than_were_leased() -> None:
+    lessor = Lessor(1)
+    shares = Shares(3, 10, 5, lessor=lessor)
+    await shares.take("a")
+    waiting = asyncio.ensure_future(shares.take("a"))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    lessor.free = 1
+    await asyncio.wait_for(waiting, 5)
+    shares.give_back("a")
+    shares.give_back("a")
+
+
+async def test_what_is_idle_is_taken_back_at_once_and_what_is_busy_when_it_is_free() -> None:
+    lessor = Lessor(2)
+    shares = Shares(2, 10, 5, name="slow ", lessor=lessor)
+    await asyncio.gather(shares.take("a"), shares.take("a"))
+    shares.give_back("a")
+    assert shares.take_back("slow a") == 1
+    assert shares.take_back("slow a") == 0
+    assert lessor.free == 0
+    shares.give_back("a")
+    assert lessor.free == 1, "the next free one was owed"
+    assert shares.take_back("slow b") == 0
+
+
+async def test_without_a_place_to_lease_a_request_is_refused_in_time() -> None:
+    shares = Shares(2, 0, 0.05, lessor=Lessor(0))
     with pytest.raises(NotAdmittedError):
-        await made.enter(flow_of("a"), "slow")
+        await shares.take("a")

@@ -38,6 +38,9 @@ class FakeApplication:
     async def recall(self, request_id: str) -> dict[str, str] | None:
         return {"request_id": request_id} if request_id == "req_1" else None
 
+    def take_back(self, key: str) -> int:
+        return len(key)
+
     async def readiness(self) -> tuple[bool, str]:
         return False, "draining"
 
@@ -50,6 +53,7 @@ async def test_each_question_has_its_answer() -> None:
     assert ReloadOutcome.from_json(await answers["prepare"](None)) == refused
     assert await answers["recall"]("req_1") == {"request_id": "req_1"}
     assert await answers["recall"]("req_2") is None
+    assert await answers["take_back"]("minimax acc_1") == 13
     await answers["commit"](None)
     await answers["abandon"](None)
     assert reloads.told == ["prepare", "commit", "abandon"]
