@@ -20,7 +20,7 @@ async def test_the_numbers_are_those_of_what_was_sent_and_each_worker_has_its_pa
         assert await workers.ready() == 200
         over = asyncio.Event()
         loading = asyncio.ensure_future(workers.load(over, clients=16))
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         over.set()
         ended = await loading
         assert set(ended) == {"401"}
@@ -71,7 +71,7 @@ async def test_reloading_again_and_again_fails_no_request(tmp_path: Path, enviro
     async with several(tmp_path, environ) as workers:
         over = asyncio.Event()
         loading = asyncio.ensure_future(workers.load(over))
-        for number in range(1, 7):
+        for number in range(1, 5):
             workers.gateway.process.send_signal(signal.SIGHUP)
             await workers.until("kyma_config_reloads_total", number)
         over.set()

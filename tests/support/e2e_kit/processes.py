@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -111,7 +112,7 @@ async def running(*arguments: str, environ: Environ | None = None, cwd: Path | N
     try:
         yield it
     finally:
-        if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
             process.kill()
-            await process.wait()
+        await process.wait()
         await reading

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -254,7 +255,8 @@ async def child_gateway(
         reading = asyncio.get_running_loop().create_task(process.stdout.read())
         yield port, process
     finally:
-        if process.returncode is None:
+        # It may have ended by itself, and asyncio not know it yet.
+        with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
         if reading is not None:
@@ -281,7 +283,8 @@ async def thaw_when_over(process: asyncio.subprocess.Process, world: CellWorld) 
                 await asyncio.sleep(0.1)
                 if (await world.books()).settled:
                     break
-            os.kill(process.pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGCONT)
             return True
         await asyncio.sleep(0.02)
     return False

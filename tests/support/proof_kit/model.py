@@ -35,7 +35,7 @@ FAULTS = ("ok", "before", "rolled back", "lost", "unsent", "crash", "dies", "die
 """What may happen to a transaction of a mint, see `MortalDatabase`."""
 OUTCOMES = ("made", "refused", "unknown, made", "unknown", "broken")
 """What may come of asking the provider: a word for the process, and whether the voice was made."""
-_STUCK_SECONDS = 30
+_STUCK_SECONDS = 12
 
 BOOKS = """
 WITH minted AS (
