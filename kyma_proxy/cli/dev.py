@@ -158,6 +158,10 @@ See the balance, the owner on file, and whether the books are right:
   {command} voices list --account {account.account_id}
   {command} ledger audit
 
+What does the judge say of a recording?
+
+  {command} inspect {shlex.quote(str(sample))}
+
 Is it ready? What does it measure?
 
   curl -sS {admin}/readyz
