@@ -18,7 +18,7 @@ SMALL = {
     "m4a, index last": silent_m4a(0.2, index_last=True),
     "m4a, fragmented": silent_m4a(0.2, fragmented=True),
 }
-SECONDS = 5
+SECONDS = 3
 SEED = 20261127
 
 
