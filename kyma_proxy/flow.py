@@ -53,6 +53,12 @@ class RequestBody(Protocol):
         Raises GatewayError TOO_LARGE at once when `Content-Length` already says more: before `100 Continue` is sent.
         """
 
+    def whole(self) -> bytes | None:
+        """All of it, if it is here already, is small and has an announced length; it then counts as read.
+
+        None where it must be read piece by piece.
+        """
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Chunks as they arrive.
 
@@ -76,6 +82,10 @@ class WholeBody:
         """Raises GatewayError TOO_LARGE when the body is larger than `max_bytes`."""
         if len(self.content) > max_bytes:
             raise GatewayError(ErrorCode.TOO_LARGE, f"The body is over {max_bytes} bytes.")
+
+    def whole(self) -> bytes:
+        """The bytes."""
+        return self.content
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The bytes in one piece; as often as asked."""

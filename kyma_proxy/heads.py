@@ -7,7 +7,7 @@ from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # but those that end lines
 
 
 def serialize_head(first_line: str, headers: CIMultiDict[str]) -> bytes:
@@ -15,10 +15,11 @@ def serialize_head(first_line: str, headers: CIMultiDict[str]) -> bytes:
 
     Raises ValueError for a control character: it would let a header forge others.
     """
-    lines = [first_line, *(f"{name}: {value}" for name, value in headers.items())]
-    if any(_CONTROL_CHARACTER.search(line) for line in lines):
+    lines = [first_line, *[f"{name}: {value}" for name, value in headers.items()], "\r\n"]
+    head = "\r\n".join(lines)
+    if not head.count("\r") == head.count("\n") == len(lines) or _CONTROL_CHARACTER.search(head):
         raise ValueError("a control character in a head")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    return head.encode("utf-8", "surrogateescape")
 
 
 def names_upgrade(headers: CIMultiDictProxy[str]) -> bool:

@@ -76,6 +76,16 @@ class IncomingBody:
         if known_bytes > self._max_bytes:
             raise self._too_large(known_bytes)
 
+    def whole(self) -> bytes | None:
+        """All of it, if it has arrived and is small; see RequestBody."""
+        content = self._content
+        if self._comes_fast or self.received_bytes or not content.is_eof() or content.exception() is not None:
+            return None
+        self._continue_owed = False  # a client that did not wait needs no invitation
+        chunk = content.read_nowait()
+        self.received_bytes = len(chunk)
+        return chunk
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Chunks as they arrive; a second iteration goes on where the first one stopped."""
         return self
@@ -84,14 +94,10 @@ class IncomingBody:
         """The next chunk; raises what `RequestBody` says."""
         if self._comes_fast:
             await self._turns.next(self._pace)
-        started = monotonic_seconds()
         chunk = await self._read()
         if not chunk:
             raise StopAsyncIteration
-        self.received_bytes += len(chunk)
         self._comes_fast = len(chunk) >= LARGE_BYTES
-        if not self._pace.waited(monotonic_seconds() - started, self.received_bytes):
-            raise GatewayError(ErrorCode.REQUEST_TIMEOUT, "The body arrives too slowly.", close_connection=True)
         if self._max_bytes is not None and self.received_bytes > self._max_bytes:
             raise self._too_large(self.received_bytes)
         return chunk
@@ -99,8 +105,12 @@ class IncomingBody:
     async def _read(self) -> bytes:
         self._send_continue()
         try:
-            async with asyncio.timeout(self._pace.idle_seconds):
-                return await self._content.readany()
+            # What is here already needs no limit of time.
+            chunk = self._content.read_nowait()
+            if chunk or self._content.at_eof():
+                self.received_bytes += len(chunk)
+                return chunk
+            return await self._wait()
         except TimeoutError as error:
             raise GatewayError(
                 ErrorCode.REQUEST_TIMEOUT,
@@ -115,6 +125,15 @@ class IncomingBody:
             if self._request.transport is not None:
                 raise
             raise ClientLeftError("the client hung up while sending its body") from error
+
+    async def _wait(self) -> bytes:
+        started = monotonic_seconds()
+        async with asyncio.timeout(self._pace.idle_seconds):
+            chunk = await self._content.readany()
+        self.received_bytes += len(chunk)
+        if chunk and not self._pace.waited(monotonic_seconds() - started, self.received_bytes):
+            raise GatewayError(ErrorCode.REQUEST_TIMEOUT, "The body arrives too slowly.", close_connection=True)
+        return chunk
 
     def _send_continue(self) -> None:
         if not self._continue_owed:

@@ -30,6 +30,13 @@ class BytesBody:
         if self._announced_bytes is not None:
             self._require(self._announced_bytes)
 
+    def whole(self) -> bytes | None:
+        """All chunks in one, unless they play a chunked body or were read."""
+        if self._announced_bytes is None or self.was_read:
+            return None
+        self.was_read = True
+        return b"".join(self._chunks)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The chunks, once."""
         self.was_read = True

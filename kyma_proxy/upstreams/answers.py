@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 
-from aiohttp import ClientPayloadError, StreamReader
+from aiohttp import ClientConnectionError, ClientPayloadError, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import _EXC_SENTINEL
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
 
-_READ_BYTES = 64 * 1024
+MAX_HEAD_FIELD_BYTES = 65_536
+MAX_HEAD_FIELDS = 512
+READ_BUFFER_BYTES = 64 * 1024
+"""Limits on an upstream's answer: wider than what the listener takes, so that no origin's head is refused; and where
+reading stops while a client does not keep up."""
+
+Answer = tuple[RawResponseMessage, StreamReader]
 
 
 class AnswerReader(ResponseHandler):
@@ -22,13 +28,47 @@ class AnswerReader(ResponseHandler):
     """
 
     _is_asked = False
+    _is_bodiless = False
     heard = False
     """Whether anything came in since the last request."""
+    used = False
+    """Whether a request has gone out here."""
 
-    def expect_answer(self) -> None:
-        """A request is about to go out."""
-        self._is_asked = True
+    def expect_answer(self, *, bodiless: bool) -> None:
+        """A request is about to go out; `bodiless` says that its answer has a head alone, whatever that says."""
+        self._is_asked = self.used = True
         self.heard = False
+        if self._parser is None or bodiless or self._is_bodiless:
+            # A parser is good for any number of answers, but must know beforehand of one without a body.
+            self._is_bodiless = bodiless
+            self.set_response_params(
+                skip_payload=bodiless,
+                read_until_eof=True,
+                auto_decompress=False,
+                read_bufsize=READ_BUFFER_BYTES,
+                max_line_size=MAX_HEAD_FIELD_BYTES,
+                max_field_size=MAX_HEAD_FIELD_BYTES,
+                max_headers=MAX_HEAD_FIELDS,
+            )
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the head of a final answer is still to come."""
+        return self._is_asked
+
+    def fail(self, error: Exception) -> None:
+        """Have whoever waits for an answer, or for more of its body, fail with this; the connection ends with it."""
+        body = self._payload
+        self.set_exception(error)
+        if body is not None and not body.is_eof():
+            body.set_exception(error)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Hand bytes of a request to the connection. Raises ClientConnectionError where it has ended."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ClientConnectionError("the connection has ended")
+        transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes arrived."""
@@ -39,7 +79,7 @@ class AnswerReader(ResponseHandler):
                 return
         super().data_received(data)
 
-    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+    def feed_data(self, data: Answer, size: int = 0) -> None:
         """Take an answer whose head is complete."""
         status = data[0].code
         if not self._is_asked:
@@ -84,7 +124,7 @@ class AnswerReader(ResponseHandler):
             return
         connection = transport.get_extra_info("socket")
         try:
-            while data := os.read(connection.fileno(), _READ_BYTES):
+            while data := os.read(connection.fileno(), READ_BUFFER_BYTES):
                 self.data_received(data)
         except OSError:
             return

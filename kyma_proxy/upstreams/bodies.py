@@ -7,22 +7,20 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiohttp import EMPTY_PAYLOAD, ClientError, ClientResponse
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import Payload
+from aiohttp import EMPTY_PAYLOAD, ClientError, StreamReader
+from aiohttp.http_parser import RawResponseMessage
 
-from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
+from kyma_proxy.upstreams.errors import FailureKind, TransportError
+from kyma_proxy.upstreams.writing import Chunk, RequestWriter
 
 if TYPE_CHECKING:
     from kyma_proxy.upstreams.exchange import Exchange
-
-Chunk = bytes | memoryview
 
 HEAD_SECONDS = 0.02
 """How long a request's head waits for the first of its body, to leave in one piece with it."""
 
 
-class OutgoingBody(Payload):
+class OutgoingBody:
     """A request body that is written as its source yields it.
 
     `length` is its size in bytes, None when unknown (it then goes chunked); a source that yields another number of
@@ -31,22 +29,13 @@ class OutgoingBody(Payload):
     """
 
     def __init__(self, source: AsyncIterable[Chunk], length: int | None, idle_seconds: float) -> None:
-        super().__init__(source)
         self._source = source
         self._size = length
         self._idle_seconds = idle_seconds
         self.failure: Exception | None = None
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Not offered: the body passes once and is not kept. Raises TypeError."""
-        raise TypeError("a streamed body cannot be read back")
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the whole body; see `write_with_length`."""
-        await self.write_with_length(writer, None)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write the whole body. Raises what the source raises, kept in `failure`; OSError of the connection."""
+    async def write(self, writer: RequestWriter) -> None:
+        """Write the whole body. Raises what the source raises, kept in `failure`; ClientError of the connection."""
         chunks = aiter(self._source)
         sent_bytes = 0
         # A client may wait for an answer to its head before it sends a byte.
@@ -74,10 +63,10 @@ class OutgoingBody(Payload):
             self.failure = error
             raise
 
-    async def _flush(self, writer: AbstractStreamWriter, chunk: Chunk | None) -> None:
+    async def _flush(self, writer: RequestWriter, chunk: Chunk | None) -> None:
         try:
             async with asyncio.timeout(self._idle_seconds):
-                await (writer.drain() if chunk is None else writer.write(chunk))
+                await (writer.end() if chunk is None else writer.write(chunk))
         except TimeoutError:
             self._fail(TransportError(FailureKind.SILENT, "the upstream stopped reading the request", "idle"))
 
@@ -86,10 +75,10 @@ class OutgoingBody(Payload):
         raise error
 
 
-def _send_head(writer: AbstractStreamWriter) -> None:
+def _send_head(writer: RequestWriter) -> None:
     # Whoever writes the body, or waits for the answer, is told of a connection that has ended.
-    with suppress(ConnectionError):
-        writer.send_headers()
+    with suppress(ClientError):
+        writer.send_head()
 
 
 class ReplyBody:
@@ -99,51 +88,60 @@ class ReplyBody:
     connection back when the body was read whole, and cuts it otherwise.
     """
 
-    def __init__(self, response: ClientResponse, exchange: Exchange, idle_seconds: float) -> None:
-        self._response = response
+    def __init__(
+        self, message: RawResponseMessage, content: StreamReader, exchange: Exchange, idle_seconds: float
+    ) -> None:
+        self._content = content
         self._exchange = exchange
         self._idle_seconds = idle_seconds
-        headers = response.headers
-        self._ends_with_connection = "Content-Length" not in headers and "Transfer-Encoding" not in headers
+        self._has_length = "Content-Length" in message.headers
+        self._ends_with_connection = not self._has_length and "Transfer-Encoding" not in message.headers
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        clock = asyncio.timeout(self._idle_seconds)
         try:
-            async with clock:
-                chunk = await self._response.content.readany()
+            # What is here already needs no limit of time.
+            chunk = self._content.read_nowait() or await self._wait()
         except TimeoutError:
-            # aiohttp's clock for the whole exchange runs on while the body is read.
-            limit: Limit = "idle" if clock.expired() else "total"
-            failure = TransportError(FailureKind.SILENT, "the answer did not end in time", limit)
+            failure = TransportError(FailureKind.SILENT, "the answer did not end in time", self._exchange.expired)
         except (ClientError, OSError) as error:
             failure = TransportError(FailureKind.BROKEN, f"within the answer: {error}"[:300])
         else:
             if chunk:
                 return chunk
             if not self._cut_short():
+                self._exchange.finish()
                 raise StopAsyncIteration
             failure = TransportError(FailureKind.BROKEN, "the connection was cut within the answer")
         # The client's own body may have failed first, and the connection been cut for it.
         raise self._exchange.source_failure() or failure
 
-    def whole(self) -> bytes | None:
-        """The whole body if it has arrived already and its length was announced; None if it must be streamed."""
-        content = self._response.content
-        if content is EMPTY_PAYLOAD:
+    async def _wait(self) -> bytes:
+        if self._content.at_eof():
             return b""
-        if "Content-Length" not in self._response.headers or not content.is_eof() or content.exception() is not None:
+        timer = self._exchange.idle_timer(self._idle_seconds)
+        try:
+            return await self._content.readany()
+        finally:
+            timer.cancel()
+
+    def whole(self) -> bytes | None:
+        """The whole body if it has arrived already and its length was announced; None if it must be streamed.
+
+        The connection is given back then, if the request has gone out whole.
+        """
+        content = self._content
+        is_whole = self._has_length and content.is_eof() and content.exception() is None
+        if not is_whole and content is not EMPTY_PAYLOAD:
             return None
+        self._exchange.finish()
         return content.read_nowait()
 
     async def aclose(self) -> None:
         """Release the connection and end the sending of a request body that was still under way."""
-        if self._response.connection is not None:
-            self._exchange.abort()
-        self._response.close()
-        await self._response.wait_for_close()
+        await self._exchange.close()
 
     def _cut_short(self) -> bool:
         """Whether the end is none: a body that ends with its connection is whole only if that closed in order."""

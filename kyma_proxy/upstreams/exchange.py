@@ -1,4 +1,4 @@
-"""One request on its way through aiohttp's client, exactly as it was written down."""
+"""One request on its way to an upstream, exactly as it was written down, and the head of its answer."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 import socket
 import struct
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self
-from weakref import WeakSet
+from functools import partial
+from typing import Final
 
-from aiohttp import ClientRequest, ClientResponse
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.client_proto import ResponseHandler
+from aiohttp import ClientError
 from aiohttp.connector import Connection
-from aiohttp.payload import Payload
 from multidict import CIMultiDict
+from yarl import URL
 
-from kyma_proxy.upstreams.answers import AnswerReader
+from kyma_proxy.heads import serialize_head
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.answers import Answer, AnswerReader
 from kyma_proxy.upstreams.bodies import OutgoingBody
+from kyma_proxy.upstreams.connections import Connections, reader_of
 from kyma_proxy.upstreams.errors import Limit
+from kyma_proxy.upstreams.writing import RequestWriter
+from kyma_proxy.wheel import TimerWheel, WheelTimer
 
 EXPECT_SECONDS = 1.0
 """How long `100 Continue` is waited for before the body is sent anyway (RFC 9110 section 10.1.1: not indefinitely)."""
@@ -30,7 +32,7 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """What is to be sent, literally: nothing is added to the headers but the framing of the body.
+    """What is to be sent, literally: nothing is added to the headers but the framing of a body of unknown length.
 
     `target` is the request target with its query, byte for byte. `body` is None for a request without one.
     `first_byte_seconds` limits the wait for the answer's head once the request is out. A `repeatable` request may
@@ -42,68 +44,92 @@ class OutgoingRequest:
     target: str
     headers: CIMultiDict[str] = field(repr=False)
     first_byte_seconds: float
-    body: Payload | None = None
+    body: bytes | OutgoingBody | None = field(default=None, repr=False)
     repeatable: bool = False
     websocket_idle_seconds: float | None = None
 
 
-class Exchange:
-    """One attempt at a request: its clock and its connection.
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What exchanges of one transport share: where their timers and the tasks that send their bodies are kept."""
 
-    As a context it lasts until the head of the answer is there. Raises TimeoutError when that takes too long; an
-    attempt that fails has its connection cut, since closing would wait for a peer that may never read again.
+    wheel: TimerWheel
+    tasks: Tasks
+
+
+class Exchange:
+    """One attempt at a request: its limits of time, and the fate of its connection.
+
+    An attempt that fails has its connection cut, since closing would wait for a peer that may never read again.
     """
 
-    def __init__(self, request: OutgoingRequest, known: WeakSet[ResponseHandler]) -> None:
+    def __init__(self, request: OutgoingRequest, means: Means, total_seconds: float | None = None) -> None:
         self.request = request
-        self._known = known
-        self._reused = False
+        self.expired: Limit | None = None
+        """Which limit of time ended it, if one did."""
+        self._means = means
+        self._connection: Connection | None = None
         self._reader: AnswerReader | None = None
-        self._presuming: asyncio.TimerHandle | None = None
-        self._clock = asyncio.timeout(None)
-        self._waiting = False
         self._transport: asyncio.Transport | None = None
         self._closed: asyncio.Future[None] | None = None
+        self._was_used = False
+        self._sending: asyncio.Task[None] | None = None
+        self._is_out = False
+        self._invited: asyncio.Future[None] | None = None
+        self._first_byte: WheelTimer | None = None
+        self._total_seconds = total_seconds
+        self._total: WheelTimer | None = None
 
-    async def __aenter__(self) -> Self:
-        await self._clock.__aenter__()
-        self._waiting = True
-        return self
+    async def run(self, connections: Connections, origin: URL) -> Answer:
+        """Send the request to an origin, and return the head of its answer and the body still to be read.
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._waiting = False
-        if self._presuming is not None:
-            # Behind the head of an answer nobody is told any more to go on.
-            self._presuming.cancel()
-        if kind is not None:
-            self.abort()
-        await self._clock.__aexit__(kind, error, trace)
+        Raises ClientError, HttpProcessingError or OSError, TimeoutError among them: see `expired`.
+        """
+        try:
+            self._take(await self._connect(connections, origin))
+            self._send()
+            return await self._answer()
+        except BaseException:
+            await self.close()
+            raise
+        finally:
+            if self._first_byte is not None:
+                self._first_byte.cancel()
+                self._first_byte = None
 
-    def connected(self, protocol: ResponseHandler) -> None:
-        """The connection is there and the head is about to go out."""
-        if isinstance(protocol, AnswerReader):
-            self._reader = protocol
-            protocol.expect_answer()
-        self._reused = protocol in self._known
-        self._transport = protocol.transport
-        self._closed = protocol.closed
-        if not self._reused:
-            self._known.add(protocol)
-            if self._closed is not None:
-                self._closed.add_done_callback(_retrieve)
+    def expire(self, limit: Limit) -> None:
+        """A limit of time is over: whoever waits for the answer, or for more of it, gets a TimeoutError."""
+        self.expired = self.expired or limit
+        if self._reader is not None:
+            self._reader.fail(TimeoutError())
 
-    def presume_continue(self, expected: asyncio.Future[bool]) -> None:
-        """Go on after a while as if `100 Continue` had come, unless the answer comes first."""
-        loop = asyncio.get_running_loop()
-        self._presuming = loop.call_later(EXPECT_SECONDS, _presume, expected)
+    def idle_timer(self, seconds: float) -> WheelTimer:
+        """A limit on the wait for the next piece of the answer's body."""
+        return self._means.wheel.after(seconds, partial(self.expire, "idle"))
 
-    def request_finished(self) -> None:
-        """The request is out: the time for the answer's head begins."""
-        if self._waiting:
-            now = asyncio.get_running_loop().time()
-            self._clock.reschedule(now + self.request.first_byte_seconds)
+    def finish(self) -> None:
+        """The answer was read whole: the connection may serve another request, if this one has gone out whole too."""
+        connection = self._connection
+        if connection is None or not self._is_out:
+            return
+        self._connection = None
+        self._stop_total()
+        connection.release()
+
+    async def close(self, *, cut: bool = True) -> None:
+        """End what is left: a connection that was not given back, and the sending of the request's body.
+
+        Without `cut` the connection is somebody else's by now.
+        """
+        self._stop_total()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if cut:
+                self.abort()
+            connection.close()
+        if self._sending is not None and not self._sending.done():
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
 
     def abort(self) -> None:
         """Cut the connection, with whatever is still to be written to it; nothing happens if it has ended."""
@@ -116,15 +142,16 @@ class Exchange:
             self._transport.abort()
 
     @property
-    def limit(self) -> Limit:
-        """Which limit a TimeoutError was of: the only other clock is aiohttp's, of the whole exchange."""
-        return "first_byte" if self._clock.expired() else "total"
-
-    @property
     def transport(self) -> asyncio.Transport:
         """The connection that the request went out on, whether or not it has ended."""
         assert self._transport is not None, "the request has not gone out"
         return self._transport
+
+    @property
+    def reader(self) -> AnswerReader:
+        """What reads the answer."""
+        assert self._reader is not None, "the request has not gone out"
+        return self._reader
 
     def source_failure(self) -> Exception | None:
         """Why the request body broke off, if it did."""
@@ -149,68 +176,103 @@ class Exchange:
         A connection on which anything came back was not stale.
         """
         request = self.request
-        stale = self._reused and (self._reader is None or not self._reader.heard)
+        stale = self._was_used and self._reader is not None and not self._reader.heard
         return request.repeatable and stale and request.body is None and request.method in _IDEMPOTENT
+
+    async def _connect(self, connections: Connections, origin: URL) -> Connection:
+        if self._total_seconds is None:
+            return await connections.take(origin)
+        self._total = self._means.wheel.after(self._total_seconds, partial(self.expire, "total"))
+        clock = asyncio.timeout(self._total_seconds)
+        try:
+            async with clock:
+                return await connections.take(origin)
+        except TimeoutError:
+            if clock.expired():
+                self.expire("total")
+            raise
+
+    def _take(self, connection: Connection) -> None:
+        self._connection = connection
+        self._reader = reader = reader_of(connection)
+        self._was_used = reader.used
+        self._transport = reader.transport
+        self._closed = reader.closed
+        if not self._was_used and self._closed is not None:
+            self._closed.add_done_callback(_retrieve)
+        reader.expect_answer(bodiless=self.request.method == "HEAD")
+
+    def _send(self) -> None:
+        """Send the request at once, or start on it if its body is still to come."""
+        request, body = self.request, self.request.body
+        headers = request.headers
+        chunked = isinstance(body, OutgoingBody) and "Content-Length" not in headers
+        if chunked:
+            headers = headers.copy()
+            headers["Transfer-Encoding"] = "chunked"
+        head = serialize_head(f"{request.method} {request.target} HTTP/1.1", headers)
+        if isinstance(body, OutgoingBody):
+            writer = RequestWriter(self.reader, head, chunked=chunked)
+            if "Expect" in headers:
+                self._invited = asyncio.get_running_loop().create_future()
+            self._sending = self._means.tasks.spawn(self._send_body(body, writer), name="send a request's body")
+        else:
+            self.reader.write(head + body if body else head)
+            self._request_is_out()
+
+    async def _send_body(self, body: OutgoingBody, writer: RequestWriter) -> None:
+        """Send the body; when its source fails the connection is cut, so that an answer under way breaks off too."""
+        try:
+            if self._invited is not None:
+                writer.send_head()
+                await self._invitation(self._invited)
+            await body.write(writer)
+        except (ClientError, OSError):
+            if body.failure is None:
+                return  # the connection has ended: whoever waits for the answer is told
+        except Exception:
+            if body.failure is None:
+                raise
+        if body.failure is None:
+            self._request_is_out()
+        else:
+            self.reader.fail(ConnectionError("the request's body broke off"))
+            self.abort()
+
+    async def _invitation(self, invited: asyncio.Future[None]) -> None:
+        """Wait for `100 Continue`, but not for ever."""
+        try:
+            async with asyncio.timeout(EXPECT_SECONDS):
+                await asyncio.shield(invited)
+        except TimeoutError:
+            return
+
+    async def _answer(self) -> Answer:
+        while True:
+            answer = await self.reader.read()
+            invited = self._invited
+            if invited is not None and not invited.done():
+                if answer[0].code == 100:
+                    invited.set_result(None)
+                else:
+                    invited.cancel()  # nobody wants the body any more
+            if answer[0].code != 100:
+                return answer
+
+    def _request_is_out(self) -> None:
+        """The time for the answer's head begins, if that is still to come."""
+        self._is_out = True
+        if self.reader.awaits_answer:
+            seconds = self.request.first_byte_seconds
+            self._first_byte = self._means.wheel.after(seconds, partial(self.expire, "first_byte"))
+
+    def _stop_total(self) -> None:
+        if self._total is not None:
+            self._total.cancel()
+            self._total = None
 
 
 def _retrieve(closed: asyncio.Future[None]) -> None:
     """Look at the exception of a lost connection, so that asyncio does not report it as overlooked."""
     if not closed.cancelled():
         closed.exception()
-
-
-def _presume(expected: asyncio.Future[bool]) -> None:
-    """Go on as if `100 Continue` had come."""
-    if not expected.done():
-        expected.set_result(True)
-
-
-class _ExactTarget:
-    """Stands where aiohttp asks a URL for the request target: a URL would re-quote it and drop a lone `?`."""
-
-    def __init__(self, target: str) -> None:
-        self.raw_path_qs = target
-
-    def __str__(self) -> str:
-        return "the upstream"  # stands in aiohttp's error texts, where a query has no place
-
-
-class ExactRequest(ClientRequest):
-    """aiohttp's request, with target, headers and body as the exchange has them.
-
-    The exchange comes in as `data`, which the session hands on untouched; through the session's `headers`, names
-    that differ only in case would swallow each other.
-    """
-
-    exchange: Exchange
-
-    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
-        """Take over what is to be sent, in place of aiohttp's own reading of `data`."""
-        self.exchange = body
-        request = self.exchange.request
-        self.headers = request.headers.copy()
-        self._body = request.body
-        if request.body is not None and "Content-Length" not in self.headers:
-            self.chunked = True
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        """Send the head, and start on the body if there is one."""
-        assert conn.protocol is not None
-        self.exchange.connected(conn.protocol)
-        self.url = _ExactTarget(self.exchange.request.target)  # type: ignore[assignment]
-        if (expected := self._continue) is not None:
-            self.exchange.presume_continue(expected)
-        response = await super().send(conn)
-        if self._body is None:
-            self.exchange.request_finished()
-        return response
-
-    async def write_bytes(
-        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
-    ) -> None:
-        """Write the body; when its source fails, cut the connection so that an answer under way breaks off too."""
-        await super().write_bytes(writer, conn, content_length)
-        if self.exchange.source_failure() is None:
-            self.exchange.request_finished()
-        else:
-            self.exchange.abort()

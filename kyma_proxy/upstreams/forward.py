@@ -10,14 +10,14 @@ import structlog
 from multidict import CIMultiDict
 
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import Flow, Reply, ReplyStream, WholeBody
+from kyma_proxy.flow import Flow, Reply, ReplyStream
 from kyma_proxy.settings.models import ForwardUpstreamSettings
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.bodies import OutgoingBody
 from kyma_proxy.upstreams.doors import Health
 from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
 from kyma_proxy.upstreams.exchange import OutgoingRequest
-from kyma_proxy.upstreams.headers import end_to_end, new_traceparent, trace_id_of
+from kyma_proxy.upstreams.headers import LeftOut, end_to_end, new_traceparent, trace_id_of
 from kyma_proxy.upstreams.presence import while_client_waits
 from kyma_proxy.upstreams.transport import IncomingReply, Transport
 
@@ -43,6 +43,9 @@ class ForwardUpstream(Upstream):
         self.name = name
         self._settings = settings
         self._transport = Transport(settings.doors, settings.timeouts, health)
+        replaced = [b"authorization"] if settings.authorization == "replace" else []
+        self._left_out = LeftOut.without([b"host", b"x-request-id", *replaced], prefix=b"x-forwarded-")
+        """Headers of a client that do not go on: this hop says them, or nobody may."""
 
     async def start(self) -> None:
         """Open the pool."""
@@ -61,17 +64,17 @@ class ForwardUpstream(Upstream):
         request to the origin is cut then.
         """
         try:
-            async with while_client_waits(flow.client_connected):
+            async with while_client_waits(flow.client_connected, self._transport.wheel):
                 reply = await self._transport.send(self._request(flow))
         except TransportError as failure:
             raise _refusal(self._note(failure, flow)) from failure
         if reply.tunnel is not None:
-            headers = end_to_end(reply.raw_headers, upgrade=True)
+            headers = CIMultiDict(end_to_end(reply.raw_headers, upgrade=True))
             return Reply(reply.status, headers, reply.tunnel, reply.phrase, forwarded=True)
         body = await _body(reply)
         if not isinstance(body, bytes):
             body = _Watched(body, lambda failure: self._note(failure, flow))
-        return Reply(reply.status, end_to_end(reply.raw_headers), body, reply.phrase, forwarded=True)
+        return Reply(reply.status, CIMultiDict(end_to_end(reply.raw_headers)), body, reply.phrase, forwarded=True)
 
     def _note(self, failure: TransportError, flow: Flow) -> TransportError:
         flow.facts |= failure.facts()
@@ -81,26 +84,30 @@ class ForwardUpstream(Upstream):
     def _request(self, flow: Flow) -> OutgoingRequest:
         timeouts = self._transport.timeouts
         length = flow.body.content_length
+        body: bytes | OutgoingBody | None = None
+        if length != 0:
+            whole = flow.body.whole()
+            body = OutgoingBody(flow.body, length, timeouts.idle_seconds) if whole is None else whole
         return OutgoingRequest(
             method=flow.method,
             target=self._transport.target(flow.target.raw_path, flow.target.raw_query),
-            headers=self._headers(flow),
+            headers=self._headers(flow, body),
             first_byte_seconds=timeouts.first_byte_seconds,
-            body=None if length == 0 else OutgoingBody(flow.body, length, timeouts.idle_seconds),
+            body=body,
             repeatable=True,
             websocket_idle_seconds=self._settings.websocket_idle_seconds if flow.wants_websocket else None,
         )
 
-    def _headers(self, flow: Flow) -> CIMultiDict[str]:
+    def _headers(self, flow: Flow, body: bytes | OutgoingBody | None) -> CIMultiDict[str]:
         """The client's headers, less the hop-by-hop ones and those that only this hop may say, plus those."""
-        headers: CIMultiDict[str] = CIMultiDict({"Host": self._transport.host})
-        headers.extend(end_to_end(flow.raw_headers, self._is_replaced, upgrade=flow.wants_websocket))
+        kept = end_to_end(flow.raw_headers, self._left_out, upgrade=flow.wants_websocket)
+        headers = CIMultiDict([("Host", self._transport.host), *kept])
         length = flow.body.content_length
         if length is None:
             headers.popall("Content-Length", None)
         elif length and headers.getall("Content-Length", []) != [str(length)]:
             headers["Content-Length"] = str(length)
-        if isinstance(flow.body, WholeBody):
+        if isinstance(body, bytes):
             # It is here already: asking the origin whether to send it would only cost time.
             headers.popall("Expect", None)
         headers["X-Request-Id"] = flow.id
@@ -116,12 +123,6 @@ class ForwardUpstream(Upstream):
             headers["traceparent"] = flow.traceparent
         flow.facts["trace_id"] = trace_id_of(headers.setdefault("traceparent", new_traceparent()))
         return headers
-
-    def _is_replaced(self, name: bytes) -> bool:
-        """Whether a client's header of this lower-case name does not go on: this hop says it, or nobody may."""
-        if name == b"authorization":
-            return self._settings.authorization == "replace"
-        return name in (b"host", b"x-request-id") or name.startswith(b"x-forwarded-")
 
 
 class _Watched:

@@ -6,43 +6,29 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import NoReturn
-from weakref import WeakSet
 
-from aiohttp import (
-    ClientConnectorError,
-    ClientError,
-    ClientResponse,
-    ClientResponseError,
-    ClientSession,
-    ClientSSLError,
-    ClientTimeout,
-    ConnectionTimeoutError,
-    DummyCookieJar,
-    TCPConnector,
-)
-from aiohttp.client_proto import ResponseHandler
+from aiohttp import ClientConnectorError, ClientError, ClientSSLError, ConnectionTimeoutError
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from kyma_proxy.heads import names_websocket
 from kyma_proxy.settings.models import UpstreamTimeouts
-from kyma_proxy.upstreams.answers import AnswerReader
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.answers import Answer
 from kyma_proxy.upstreams.bodies import ReplyBody
 from kyma_proxy.upstreams.breaker import Breaker
+from kyma_proxy.upstreams.connections import Connections
 from kyma_proxy.upstreams.doors import Door, Doors, Health
 from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
-from kyma_proxy.upstreams.exchange import ExactRequest, Exchange, OutgoingRequest
-from kyma_proxy.upstreams.headers import install_head_serializer, unreadable
+from kyma_proxy.upstreams.exchange import Exchange, Means, OutgoingRequest
+from kyma_proxy.upstreams.headers import unreadable
 from kyma_proxy.upstreams.tunnel import UpstreamTunnel
+from kyma_proxy.wheel import TimerWheel
 
 _ANSWERED_FOR_IT = frozenset({502, 503, 504})
 """Answers of something in front of an origin that is away (RFC 9110 sections 15.6.3 to 15.6.5)."""
-MAX_HEAD_FIELD_BYTES = 65_536
-MAX_HEAD_FIELDS = 512
-READ_BUFFER_BYTES = 64 * 1024
-"""Limits on an upstream's answer: wider than what the listener takes, so that no origin's head is refused; and where
-reading stops while a client does not keep up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +52,12 @@ class Transport:
         """`bases` are base URLs with their weights, or one; without `health` each is used whatever happens."""
         self._health = health
         self._doors = Doors([(bases, 1)] if isinstance(bases, str) else bases, self._watch)
-        self._session: ClientSession | None = None
-        self._known: WeakSet[ResponseHandler] = WeakSet()
+        self._connections: Connections | None = None
+        self._means = Means(TimerWheel(), Tasks())
         self.timeouts = timeouts
 
     def __repr__(self) -> str:
-        return f"Transport({self._doors!r}, {'open' if self._session else 'closed'})"
+        return f"Transport({self._doors!r}, {'open' if self._connections else 'closed'})"
 
     @property
     def host(self) -> str:
@@ -86,6 +72,11 @@ class Transport:
         query = "" if raw_query is None else f"?{raw_query}"
         return f"{self._doors.first.prefix}{raw_path}{query}"
 
+    @property
+    def wheel(self) -> TimerWheel:
+        """The timers of what goes through here."""
+        return self._means.wheel
+
     def count_failure(self, kind: str) -> None:
         """Count something that went wrong in what an answer said; no breaker is told."""
         if self._health is not None:
@@ -93,29 +84,14 @@ class Transport:
 
     async def start(self) -> None:
         """Open the pool."""
-        install_head_serializer()
-        # The requests in flight are bounded where they come in; a second bound would only make them wait here.
-        connector = TCPConnector(limit=0)
-        connector._factory = partial(AnswerReader, loop=asyncio.get_running_loop())  # type: ignore[assignment]
-        self._session = ClientSession(
-            connector=connector,
-            read_bufsize=READ_BUFFER_BYTES,
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-            request_class=ExactRequest,
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            timeout=ClientTimeout(total=self.timeouts.total_seconds, connect=self.timeouts.connect_seconds),
-            max_line_size=MAX_HEAD_FIELD_BYTES,
-            max_field_size=MAX_HEAD_FIELD_BYTES,
-            max_headers=MAX_HEAD_FIELDS,
-        )
-        self._session._retry_connection = False  # what may be repeated is decided here
+        self._connections = Connections(self.timeouts.connect_seconds)
 
     async def stop(self) -> None:
         """Close the pool and every connection of it."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            await connections.close()
+        await self._means.tasks.close()
 
     async def send(self, request: OutgoingRequest) -> IncomingReply:
         """Send a request and return once the head of its answer is there.
@@ -135,13 +111,14 @@ class Transport:
 
     async def _attempt(self, request: OutgoingRequest, door: Door, *, last: bool) -> tuple[IncomingReply | None, bool]:
         """One attempt; no reply if it failed and may be made again, and then whether no connection could be made."""
-        exchange = Exchange(self._doors.through(door, request), self._known)
+        exchange = Exchange(self._doors.through(door, request), self._means, self.timeouts.total_seconds)
         outcome = await self._exchange(exchange, door)
-        if isinstance(outcome, ClientResponse):
-            self._note(door, "answered" if outcome.status in _ANSWERED_FOR_IT else None)
-            body = ReplyBody(outcome, exchange, self.timeouts.idle_seconds)
-            tunnel = UpstreamTunnel(outcome, exchange) if outcome.status == 101 else None
-            return IncomingReply(outcome.status, outcome.reason, outcome.raw_headers, body, tunnel), False
+        if not isinstance(outcome, Exception):
+            message, content = outcome
+            self._note(door, "answered" if message.code in _ANSWERED_FOR_IT else None)
+            body = ReplyBody(message, content, exchange, self.timeouts.idle_seconds)
+            tunnel = UpstreamTunnel(exchange) if message.code == 101 else None
+            return IncomingReply(message.code, message.reason, message.raw_headers, body, tunnel), False
         if isinstance(outcome, TransportError):
             went_stale = outcome.kind is FailureKind.BROKEN and exchange.may_repeat()
             if not went_stale:
@@ -183,25 +160,22 @@ class Transport:
             retry_after_seconds=self._doors.wait_seconds(),
         )
 
-    async def _exchange(self, exchange: Exchange, door: Door) -> ClientResponse | Exception:
+    async def _exchange(self, exchange: Exchange, door: Door) -> Answer | Exception:
         """The answer, or why there is none; an answer that is not wanted has its connection cut."""
-        if self._session is None:
+        if self._connections is None:
             return TransportError(FailureKind.REFUSED, "the gateway has closed its connections")
-        request = exchange.request
-        url = URL(f"{door.origin}{request.target}", encoded=True)
         try:
-            async with exchange:
-                response = await self._session.request(request.method, url, data=exchange, allow_redirects=False)
-        except (ClientError, OSError) as error:
-            return exchange.source_failure() or _failure(error, exchange.limit)
-        problem = unreadable(response.reason, response.raw_headers)
-        if response.status == 101 and not (request.websocket_idle_seconds and names_websocket(response.headers)):
+            answer = await exchange.run(self._connections, door.base)
+        except (ClientError, HttpProcessingError, OSError) as error:
+            return exchange.source_failure() or _failure(error, exchange.expired)
+        message = answer[0]
+        problem = unreadable(message.reason, message.raw_headers)
+        if message.code == 101 and not (exchange.request.websocket_idle_seconds and names_websocket(message.headers)):
             problem = "the upstream changed to a protocol that nobody asked for"
         if problem is not None:
-            exchange.abort()
-            response.close()
+            await exchange.close()
             return TransportError(FailureKind.BROKEN, problem)
-        return response
+        return answer
 
 
 async def is_reachable(base: URL, seconds: float) -> bool:
@@ -222,9 +196,9 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _failure(error: Exception, limit: Limit) -> TransportError:
+def _failure(error: Exception, limit: Limit | None) -> TransportError:
     """What an exception of aiohttp's client means; its text without anything of the request's headers."""
-    text = f"{error.status} {error.message}" if isinstance(error, ClientResponseError) else str(error)
+    text = f"{error.code} {error.message}" if isinstance(error, HttpProcessingError) else str(error)
     detail = f"{type(error).__name__} {text}".strip()[:300]
     if isinstance(error, ConnectionTimeoutError):
         return TransportError(FailureKind.UNREACHABLE, detail, "connect")

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aiohttp import ClientResponse
-from aiohttp.client_proto import ResponseHandler
-
 from kyma_proxy.flow import RawConnection, ReplyTunnel
 
 if TYPE_CHECKING:
@@ -17,16 +14,12 @@ if TYPE_CHECKING:
 class UpstreamTunnel(ReplyTunnel):
     """The connection behind a 101.
 
-    Until it is handed over aiohttp's client holds it, and keeps what arrives, up to its read buffer.
+    Until it is handed over its reader keeps what arrives, up to its read buffer.
     """
 
-    def __init__(self, response: ClientResponse, exchange: Exchange) -> None:
-        connection = response.connection
-        assert connection is not None
-        assert connection.protocol is not None
-        self._response = response
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._client: ResponseHandler = connection.protocol
+        self._client = exchange.reader
         self._handed_over = False
         self.idle_seconds = exchange.request.websocket_idle_seconds or 0.0
 
@@ -45,6 +38,4 @@ class UpstreamTunnel(ReplyTunnel):
 
     async def aclose(self) -> None:
         """Take the connection out of the pool, and cut it if nobody took it over."""
-        if not self._handed_over:
-            self._exchange.abort()
-        self._response.close()
+        await self._exchange.close(cut=not self._handed_over)

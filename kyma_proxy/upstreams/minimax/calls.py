@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import quote
 
 import structlog
-from aiohttp.payload import BytesPayload, Payload
 from multidict import CIMultiDict
 from pydantic import SecretStr
 
+from kyma_proxy.upstreams.bodies import OutgoingBody
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.exchange import OutgoingRequest
 from kyma_proxy.upstreams.headers import text
@@ -47,12 +47,12 @@ class Calls:
     ) -> OutgoingRequest:
         """A POST of a JSON object; see OutgoingRequest for `first_byte_seconds`."""
         body = json.dumps(fields, separators=(",", ":")).encode()
-        request = self.request(path, BytesPayload(body), "application/json", len(body), first_byte_seconds)
+        request = self.request(path, body, "application/json", len(body), first_byte_seconds)
         request.headers["Accept"] = accept
         return request
 
     def request(
-        self, path: str, body: Payload, content_type: str, length: int, first_byte_seconds: float
+        self, path: str, body: bytes | OutgoingBody, content_type: str, length: int, first_byte_seconds: float
     ) -> OutgoingRequest:
         """A POST of a body of `length` bytes."""
         headers = self._headers()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 
-from kyma_proxy.upstreams.bodies import Chunk, OutgoingBody
+from kyma_proxy.upstreams.bodies import OutgoingBody
+from kyma_proxy.upstreams.writing import Chunk
 from kyma_proxy.voices.provider import Recording
 
 SLICE_BYTES = 64 * 1024

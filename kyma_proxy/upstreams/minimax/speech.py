@@ -43,7 +43,7 @@ class Speech:
         outcome = SpeechOutcome(flow, self._calls, PROVIDER_PATH)
         headers = CIMultiDict({"Content-Type": wanted.format.content_type})
         try:
-            async with while_client_waits(flow.client_connected):
+            async with while_client_waits(flow.client_connected, self._calls.transport.wheel):
                 reply = await self._ask(wanted, outcome)
                 if wanted.stream and _is_event_stream(reply):
                     return Reply(200, headers, await self._first_audio(reply, outcome))

@@ -94,6 +94,9 @@ class Body:
     def narrow(self, max_bytes: int) -> None:
         raise AssertionError("forwarding narrows nothing")
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.was_read = True
         if isinstance(self._chunks, AsyncIterator):

@@ -66,7 +66,7 @@ async def test_who_takes_it_over_gets_every_byte(origin: StartOrigin, forward: A
     assert taker.received == b"pong"
     raw.lost(None)
     await tunnel.aclose()
-    assert upstream._transport._session.connector._acquired == set()
+    assert upstream._transport._connections._connector._acquired == set()
 
 
 async def test_a_connection_that_has_ended_says_so_when_it_is_taken_over(
