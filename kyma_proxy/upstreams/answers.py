@@ -29,6 +29,7 @@ class AnswerReader(ResponseHandler):
 
     _is_asked = False
     _is_bodiless = False
+    _was_chunked = False
     heard = False
     """Whether anything came in since the last request."""
     used = False
@@ -38,9 +39,11 @@ class AnswerReader(ResponseHandler):
         """A request is about to go out; `bodiless` says that its answer has a head alone, whatever that says."""
         self._is_asked = self.used = True
         self.heard = False
-        if self._parser is None or bodiless or self._is_bodiless:
-            # A parser is good for any number of answers, but must know beforehand of one without a body.
+        if self._parser is None or bodiless or self._is_bodiless or self._was_chunked:
+            # A parser is good for several answers, but must know beforehand of one without a body, and would give the
+            # last trailer of a chunked one to the next as a header.
             self._is_bodiless = bodiless
+            self._was_chunked = False
             self.set_response_params(
                 skip_payload=bodiless,
                 read_until_eof=True,
@@ -89,6 +92,7 @@ class AnswerReader(ResponseHandler):
             return
         if status != 100:
             self._is_asked = False
+            self._was_chunked = data[0].chunked
         super().feed_data(data, size)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException = _EXC_SENTINEL) -> None:

@@ -44,14 +44,12 @@ class Door:
     base: URL
     weight: int = 1
     breaker: Breaker | None = None
-    origin: str = field(init=False)
     prefix: str = field(init=False)
     host: str = field(init=False)
     owed: int = field(default=0, init=False)
     """How much more often than it was it should have been chosen by now."""
 
     def __post_init__(self) -> None:
-        self.origin = str(self.base.origin())
         self.prefix = self.base.raw_path.rstrip("/")
         self.host = self.base.host_port_subcomponent or ""
 
@@ -75,7 +73,7 @@ class Doors:
             door.breaker = watch(door)
 
     def __repr__(self) -> str:
-        return f"Doors({', '.join(f'{door.origin}{door.prefix}' for door in self.all)})"
+        return f"Doors({', '.join(f'{door.base}' for door in self.all)})"
 
     @property
     def first(self) -> Door:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from e2e_kit.raw_edge import OK, Edge, EdgeOptions, answer, head, raw_edge, request, upload
 from e2e_kit.wire import Wire
@@ -109,7 +110,7 @@ async def test_an_upload_that_is_refused_early_still_gets_its_refusal(edge: Edge
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     upstream: Any = edge.application.gateway._snapshot.upstreams["origin"]  # type: ignore[union-attr]
-    upstream._transport._doors.first.origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    upstream._transport._doors.first.base = URL(f"http://127.0.0.1:{listener.getsockname()[1]}")
     for _ in range(30):
         wire = await edge.connect()
 

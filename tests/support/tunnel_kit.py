@@ -145,8 +145,8 @@ class Bench:
         upstream = ForwardUpstream("origin", settings)
         self._upstreams.append(upstream)
         await upstream.start()
-        assert upstream._transport._session is not None
-        upstream._transport._session.connector._ssl = _client_tls()  # type: ignore[union-attr]
+        assert upstream._transport._connections is not None
+        upstream._transport._connections._connector._ssl = _client_tls()
         return upstream
 
 

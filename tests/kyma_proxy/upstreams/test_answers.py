@@ -141,3 +141,13 @@ async def test_nothing_is_written_to_a_connection_that_has_ended() -> None:
     with pytest.raises(ClientConnectionError):
         protocol.write(b"more")
     assert line.sent == b"GET"
+
+
+async def test_a_trailer_is_no_header_of_the_next_answer() -> None:
+    protocol, _ = reader()
+    for ending in (b"0\r\nX-Sum: 1\r\n\r\n", b"0\r\n\r\n"):
+        protocol.expect_answer(bodiless=False)
+        protocol.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n" + ending)
+        message, payload = await protocol.read()
+        assert await payload.read() == b"ok"
+        assert message.raw_headers == ((b"Transfer-Encoding", b"chunked"),)
