@@ -26,6 +26,7 @@ from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.ledger.holders import Holder, expire_left_over
 from kyma_proxy.ledger.holds import open_holds
 from kyma_proxy.ledger.light_audit import light_audit
+from kyma_proxy.loops import settle_garbage_collector
 from kyma_proxy.observe.books import BooksMetrics
 from kyma_proxy.observe.metrics import Metrics
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
@@ -318,6 +319,7 @@ def _listener_options(
 async def run_until(application: Application, stopped: asyncio.Event) -> None:
     """Start the application, serve until `stopped` is set, then drain."""
     await application.start()
+    settle_garbage_collector()
     try:
         await stopped.wait()
     finally:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 from collections.abc import Callable, Coroutine
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 T = TypeVar("T")
+_YOUNG_OBJECTS_MAX: Final = 20_000
 LoopName = Literal["asyncio", "uvloop"]
 
 
@@ -35,6 +37,17 @@ def raise_file_limit() -> int:
         with contextlib.suppress(ValueError, OSError):  # some systems name a hard limit that nobody may have
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def settle_garbage_collector() -> None:
+    """Have the collector look seldom, and not at what is here already; to be called once everything has started.
+
+    A request leaves no cycles behind to speak of, yet with Python's own threshold the collector walks over all that is
+    in flight several times a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS_MAX, 20, 50)
 
 
 def run_on(name: LoopName, work: Coroutine[Any, Any, T]) -> T:

@@ -17,6 +17,7 @@ import structlog
 from kyma_proxy.app import Application, Shared
 from kyma_proxy.cli.common import run_command
 from kyma_proxy.loading import load_checked
+from kyma_proxy.loops import settle_garbage_collector
 from kyma_proxy.observe.logs import configure_logging
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.reloading import Reloads
@@ -46,6 +47,7 @@ async def serve(order: Order) -> None:
     channel = await Channel.open(socket.socket(fileno=order.channel), answers_of(application), application.tasks)
     leasing.opened(channel, application.tasks)
     await application.start()
+    settle_garbage_collector()
     try:
         await channel.ask("serving", seconds=10)
         application.tasks.spawn(_stop_with(channel, stopped), name="follow the supervisor")
