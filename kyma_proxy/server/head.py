@@ -27,7 +27,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _FRAMING_HEADERS: Final = ("Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Framing:
     """How the end of a body is told to the client.
 

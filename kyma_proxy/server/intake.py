@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from typing import Final
 
 from aiohttp import HttpVersion10, HttpVersion11
@@ -12,6 +11,7 @@ from aiohttp.web import BaseRequest
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Flow, RequestTarget
 from kyma_proxy.heads import names_websocket
+from kyma_proxy.identifiers import hex_identifier
 from kyma_proxy.pipeline.paths import canonical_path
 from kyma_proxy.server.body import BodyPace, IncomingBody
 from kyma_proxy.server.connection import client_connected
@@ -35,7 +35,7 @@ def request_id_of(request: BaseRequest) -> str:
 
 def new_request_id() -> str:
     """`req_` and 24 hexadecimal digits."""
-    return "req_" + secrets.token_hex(12)
+    return "req_" + hex_identifier(24)
 
 
 def loggable_path(request: BaseRequest) -> str:

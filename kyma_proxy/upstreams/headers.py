@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from kyma_proxy.identifiers import hex_identifier
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -111,8 +112,7 @@ def unreadable(phrase: str | None, raw_headers: RawHeaders) -> str | None:
 
 def new_traceparent() -> str:
     """The `traceparent` of a trace that begins here (W3C Trace Context)."""
-    digits = secrets.token_hex(24)
-    return f"00-{digits[:32]}-{digits[32:]}-01"
+    return f"00-{hex_identifier(32)}-{hex_identifier(16)}-01"
 
 
 def trace_id_of(traceparent: str) -> str | None:

@@ -31,7 +31,7 @@ _ANSWERED_FOR_IT = frozenset({502, 503, 504})
 """Answers of something in front of an origin that is away (RFC 9110 sections 15.6.3 to 15.6.5)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IncomingReply:
     """The head of an upstream's answer, and its body still to be read. Whoever gets it closes the body."""
 
