@@ -50,12 +50,20 @@ VoiceProviderName = Annotated[str, UpstreamReference("voices")]
 """A config field that names an upstream which makes voices."""
 
 
+ANY_SEGMENT: Final = "{id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path that a plugin guards and the methods it serves there; other methods are 405."""
+    """A path that a plugin guards and the methods it serves there; other methods are 405.
+
+    A last segment `{id}` stands for any one segment. At a `shared` endpoint the route's upstream serves too: other
+    methods are forwarded, and so is every spelling of the path that is not plainly this one.
+    """
 
     path: str
     methods: frozenset[str]
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import click
 from kyma_proxy.cli.common import BadConfig, Failure, config_option, emit, emit_list, json_option
 from kyma_proxy.errors import GatewayError
 from kyma_proxy.observe.tracing import require_tracing
-from kyma_proxy.pipeline.gateway import guard_of
+from kyma_proxy.pipeline.guards import Guards
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.pipeline.plan import Plan
 from kyma_proxy.pipeline.router import Router
@@ -115,7 +115,7 @@ def explain(method: str, path: str | None, model: str | None, config_path: Path,
     data: dict[str, Any] = {"method": method.upper(), "path": path}
     try:
         target = read_target(path)
-        guard = guard_of(laid_out.endpoints, method.upper(), target)
+        guard = Guards(laid_out.endpoints).met_by(method.upper(), target)
     except GatewayError as error:
         emit(data | {"answer": f"{error.code.status} {error.message}"}, as_json=as_json)
         return

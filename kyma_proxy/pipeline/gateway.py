@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol, TypeVar
 
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import Delivery, Flow, Reply, RequestTarget
+from kyma_proxy.flow import Delivery, Flow, Reply
 from kyma_proxy.pipeline.admission import Admission
-from kyma_proxy.pipeline.loader import GUARDABLE_PREFIX
-from kyma_proxy.pipeline.paths import is_disguise
+from kyma_proxy.pipeline.guards import Guard, Guards
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.pipeline.upgrade import flow_wants_upgrade
-from kyma_proxy.plugin import Proceed
 from kyma_proxy.upstreams.base import Upstream
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A guarded path, compiled: a chain for each method it serves."""
-
-    path: str
-    chains: Mapping[str, Proceed]
-    allow: str
-
-    @property
-    def methods(self) -> Container[str]:
-        """The methods that plugins serve here."""
-        return self.chains
 
 
 class Users:
@@ -66,55 +49,18 @@ class Users:
 class Snapshot:
     """A compiled configuration. Immutable: a request lives on the one it started with, a reload swaps it whole."""
 
-    guards: Mapping[str, Guard]
+    guards: Guards[Guard]
     router: Router
     upstreams: Mapping[str, Upstream]
     admission: Admission | None = None
     users: Users = field(default_factory=Users)
 
 
-class GuardedPath(Protocol):
-    """A guarded path, compiled or planned."""
-
-    @property
-    def methods(self) -> Container[str]:
-        """The methods that plugins serve there."""
-
-    @property
-    def allow(self) -> str:
-        """The value of an `Allow` header."""
-
-
-GuardT = TypeVar("GuardT", bound=GuardedPath)
-
-
-def guard_of(guards: Mapping[str, GuardT], method: str, target: RequestTarget) -> GuardT | None:
-    """The guard that a request meets, or None where it is forwarded.
-
-    Raises GatewayError INVALID_REQUEST for a guarded path in disguise, NOT_FOUND outside `/v1/audio/`, and
-    METHOD_NOT_ALLOWED for a method that a guarded path does not serve; OPTIONS on its exact spelling is forwarded.
-    """
-    guard = guards.get(target.path)
-    if guard is None:
-        if is_disguise(target.raw_path, frozenset(guards)):
-            raise GatewayError(ErrorCode.INVALID_REQUEST, "Spell this path plainly, without escapes.")
-        if not target.path.startswith(GUARDABLE_PREFIX):
-            raise GatewayError(ErrorCode.NOT_FOUND, f"Nothing is served here: paths start with {GUARDABLE_PREFIX}.")
-        return None
-    if method in guard.methods:
-        return guard
-    if method == "OPTIONS" and target.raw_path == target.path:
-        return None
-    raise GatewayError(
-        ErrorCode.METHOD_NOT_ALLOWED, f"This endpoint serves {guard.allow}.", headers={"Allow": guard.allow}
-    )
-
-
 class Gateway:
     """Answers every request of the data plane."""
 
     def __init__(self) -> None:
-        self._snapshot = Snapshot(MappingProxyType({}), Router(()), MappingProxyType({}))
+        self._snapshot = Snapshot(Guards({}), Router(()), MappingProxyType({}))
 
     def swap(self, snapshot: Snapshot) -> None:
         """Use another snapshot for requests from now on."""
@@ -124,12 +70,14 @@ class Gateway:
         """Answer a request, or raise GatewayError."""
         snapshot = self._snapshot
         snapshot.users.begun(flow)
-        if flow.path in snapshot.guards:
-            flow.facts["route"] = flow.path
+        guard = snapshot.guards.at(flow.path)
+        if guard is not None and not guard.shared:
+            flow.facts["route"] = guard.path
             _refuse_upgrade(flow)
-        guard = guard_of(snapshot.guards, flow.method, flow.target)
-        if guard is None:
+        guard = snapshot.guards.met_by(flow.method, flow.target)
+        if guard is None or flow.wants_websocket:
             return await forward(snapshot, flow)
+        flow.facts["route"] = guard.path
         return await guard.chains[flow.method](flow)
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from kyma_proxy.pipeline.paths import canonical_path
-from kyma_proxy.plugin import Endpoint, Plugin, PluginConfig, WhereverNeeded
+from kyma_proxy.plugin import ANY_SEGMENT, Endpoint, Plugin, PluginConfig, WhereverNeeded
 
 GROUP = "kyma_proxy.plugins"
 GUARDABLE_PREFIX = "/v1/audio/"
@@ -68,8 +68,14 @@ def _fault(name: str, loaded: object) -> str | None:
     if not isinstance(endpoints, tuple) or not all(isinstance(each, Endpoint) for each in endpoints):
         return "has no endpoints: a tuple of Endpoint, or WHEREVER_NEEDED"
     for endpoint in endpoints:
-        if not endpoint.path.startswith(GUARDABLE_PREFIX) or canonical_path(endpoint.path) != endpoint.path:
+        if not endpoint.path.startswith(GUARDABLE_PREFIX) or not _is_canonical(endpoint.path):
             return f"guards {endpoint.path!r}, which is not a canonical path under {GUARDABLE_PREFIX}"
         if not endpoint.methods:
             return f"serves no method at {endpoint.path!r}"
     return None
+
+
+def _is_canonical(path: str) -> bool:
+    """Whether a path, or the part of a pattern before its open segment, is in its canonical form."""
+    plain = path.removesuffix(f"/{ANY_SEGMENT}")
+    return canonical_path(plain) == plain

@@ -16,6 +16,7 @@ class GuardedEndpoint:
 
     path: str
     members: Mapping[str, tuple[int, ...]]
+    shared: bool = False
 
     @property
     def methods(self) -> Container[str]:
@@ -47,14 +48,17 @@ class Plan:
 def plan(plugins: Sequence[type[Plugin[Any]]]) -> Plan:
     """Lay out the chains for a list of plugins in YAML order, first is outermost."""
     served: dict[str, set[str]] = {}
+    exclusive: set[str] = set()
     for plugin in plugins:
         for endpoint in _own_endpoints(plugin):
             served.setdefault(endpoint.path, set()).update(endpoint.methods)
+            if not endpoint.shared:
+                exclusive.add(endpoint.path)
     unmet: dict[UnmetNeed, None] = {}
     endpoints = {}
     for path, methods in served.items():
         members = {method: _members(plugins, path, method) for method in sorted(methods)}
-        endpoints[path] = GuardedEndpoint(path, MappingProxyType(members))
+        endpoints[path] = GuardedEndpoint(path, MappingProxyType(members), shared=path not in exclusive)
         for positions in members.values():
             unmet.update(dict.fromkeys(_unmet(plugins, positions, path)))
     return Plan(MappingProxyType(endpoints), tuple(unmet))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import structlog
 
+from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.pipeline.chain import compile_chain
-from kyma_proxy.pipeline.gateway import Guard, Snapshot, forward
+from kyma_proxy.pipeline.gateway import Snapshot, forward
+from kyma_proxy.pipeline.guards import Guard, Guards
 from kyma_proxy.pipeline.plan import Plan, plan
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.plugin import Plugin
@@ -78,14 +79,17 @@ def _compile(
     admission: Admission,
 ) -> Snapshot:
     guards: dict[str, Guard] = {}
-    snapshot = Snapshot(MappingProxyType(guards), router, MappingProxyType(dict(upstreams)), admission)
-    terminal = partial(forward, snapshot)
+
+    def terminal(flow: Flow) -> Awaitable[Reply]:
+        return forward(snapshot, flow)
+
     for path, endpoint in laid_out.endpoints.items():
         chains = {
             method: compile_chain([plugins[position] for position in positions], terminal)
             for method, positions in endpoint.members.items()
         }
-        guards[path] = Guard(path, MappingProxyType(chains), endpoint.allow)
+        guards[path] = Guard(path, MappingProxyType(chains), endpoint.allow, endpoint.shared)
+    snapshot = Snapshot(Guards(guards), router, MappingProxyType(dict(upstreams)), admission)
     return snapshot
 
 

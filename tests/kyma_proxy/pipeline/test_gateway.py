@@ -6,7 +6,8 @@ import pytest
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Flow, Reply, RequestTarget
-from kyma_proxy.pipeline.gateway import Gateway, Guard, Snapshot
+from kyma_proxy.pipeline.gateway import Gateway, Snapshot
+from kyma_proxy.pipeline.guards import Guard, Guards
 from kyma_proxy.pipeline.paths import canonical_path
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.settings import RouteSettings
@@ -46,7 +47,7 @@ def gateway(origin: _Origin) -> Gateway:
     made = Gateway()
     made.swap(
         Snapshot(
-            guards=MappingProxyType({CLONE: Guard(CLONE, MappingProxyType({"POST": guarded}), "POST")}),
+            guards=Guards({CLONE: Guard(CLONE, MappingProxyType({"POST": guarded}), "POST")}),
             router=Router([RouteSettings(path="/v1/audio/**", methods=None, models=None, upstream="origin")]),
             upstreams=MappingProxyType({"origin": origin}),
         )
