@@ -53,7 +53,7 @@ def met(method: str, raw_path: str) -> str | None:
         ("PUT", "/v1/audio/voices/kyma_1", None),
         ("OPTIONS", "/v1/audio//voices", None),
         ("GET", "/v1/audio/VOICES", None),
-        ("GET", "/v1/audio%2Fvoices", None),
+        ("GET", "/v1/audio/%2576oices", None),
         ("POST", "/v1/audio/speech", "/v1/audio/speech"),
         ("GET", "/v1/audio/jobs/7", "/v1/audio/jobs/{id}"),
     ],
