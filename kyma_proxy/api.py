@@ -1,7 +1,8 @@
 """The whole plugin kit. A plugin imports this module and its own, nothing else of `kyma_proxy`."""
 
-from kyma_proxy.clock import monotonic_seconds, thread_cpu_seconds
+from kyma_proxy.clock import monotonic_seconds, rfc3339, thread_cpu_seconds
 from kyma_proxy.codings import is_gzip, require_utf_8, unpack
+from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.documents import DOCUMENT_VALUES_MAX, parse_document, require_few_values
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import (
@@ -20,6 +21,7 @@ from kyma_proxy.ledger.holds import InsufficientFundsError
 from kyma_proxy.money import MICROS_PER_USD, UsdPrice, format_usd, usd_number
 from kyma_proxy.observe.endings import Ending, EndReason
 from kyma_proxy.plugin import (
+    ANY_SEGMENT,
     WHEREVER_NEEDED,
     BodyUse,
     ConfigProblem,
@@ -36,11 +38,15 @@ from kyma_proxy.plugin import (
 from kyma_proxy.services import Services
 from kyma_proxy.speech import spoken_text
 from kyma_proxy.voices.attempts import Attempt, Repetition, fingerprint_of, read_repetition
+from kyma_proxy.voices.keepalive import LINE, KeepAliveTerms
+from kyma_proxy.voices.library import LibraryVoice, UnknownCursorError
 from kyma_proxy.voices.minting import Minted, MintOrder, minted_reply
 from kyma_proxy.voices.provider import ProviderError, Recording, VoiceDesign, VoiceProvider
 
 __all__ = [
+    "ANY_SEGMENT",
     "DOCUMENT_VALUES_MAX",
+    "LINE",
     "MICROS_PER_USD",
     "WHEREVER_NEEDED",
     "Attempt",
@@ -48,6 +54,7 @@ __all__ = [
     "Charge",
     "ClientLeftError",
     "ConfigProblem",
+    "DatabaseUnavailableError",
     "Delivery",
     "EndReason",
     "Ending",
@@ -58,6 +65,8 @@ __all__ = [
     "Identity",
     "Inspection",
     "InsufficientFundsError",
+    "KeepAliveTerms",
+    "LibraryVoice",
     "MintOrder",
     "Minted",
     "NoBody",
@@ -73,6 +82,7 @@ __all__ = [
     "RequestBody",
     "Services",
     "Spool",
+    "UnknownCursorError",
     "UpstreamReference",
     "UsdPrice",
     "VoiceDesign",
@@ -88,6 +98,7 @@ __all__ = [
     "read_repetition",
     "require_few_values",
     "require_utf_8",
+    "rfc3339",
     "spoken_text",
     "thread_cpu_seconds",
     "unpack",

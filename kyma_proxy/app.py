@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -16,6 +16,7 @@ import structlog
 
 from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.database.access import open_database
+from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database, DatabaseTarget
@@ -57,6 +58,7 @@ from kyma_proxy.voices.ownership import OwnershipBook
 from kyma_proxy.voices.provider import VoiceProvider
 from kyma_proxy.voices.reconciler import Reconciler
 from kyma_proxy.voices.running import RunningMints
+from kyma_proxy.voices.uses import FLUSH_SECONDS, VoiceUses
 
 _log = structlog.get_logger("kyma_proxy.app")
 _UNDO_SECONDS = 5
@@ -236,7 +238,21 @@ class Application:
         metrics = PluginMetrics(self.metrics.registry)
         numbers = UpstreamMetrics(self.metrics.registry)
         lessor = None if self._shared is None else self._shared.lessor
-        lasting = Lasting(keys, ownership, charges, parts, self._rehearsal.patience, metrics, numbers, lessor)
+        uses = VoiceUses(database)
+        stack.push_async_callback(_write_down, uses)
+        lasting = Lasting(
+            keys=keys,
+            ownership=ownership,
+            charges=charges,
+            mints=parts,
+            patience=self._rehearsal.patience,
+            metrics=metrics,
+            upstreams=numbers,
+            uses=uses,
+            on_kept_alive=self._books.kept_alive,
+            lessor=lessor,
+        )
+        Upkeep(self.tasks).every(FLUSH_SECONDS, "write the uses of voices down", uses.flush)
 
         def make(settings: Settings) -> Generation:
             return Generation(settings, self._plugins, lasting)
@@ -291,6 +307,12 @@ class Application:
         if self._database is None or not await self._database.reachable():
             return self.settings.server.ready_without_database, "database unreachable"
         return True, "ready"
+
+
+async def _write_down(uses: VoiceUses) -> None:
+    """Write the last uses before the pool closes, if the database is there."""
+    with suppress(DatabaseUnavailableError):
+        await uses.flush()
 
 
 def _listener_options(

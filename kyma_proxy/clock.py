@@ -24,3 +24,8 @@ def utc_now() -> datetime:
 def epoch_seconds() -> float:
     """The wall clock in seconds since 1970, for metrics."""
     return time.time()
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment as the API writes it: UTC, whole seconds, `2026-11-29T12:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

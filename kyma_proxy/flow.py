@@ -142,6 +142,8 @@ class Flow:
     """What the provider calls those of the request's voices that have another id there."""
     context: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    voice_gone: bool = False
+    """Whether the provider says that it has no voice of the request's id."""
     charged: bool = False
     """Whether the account was charged for this request. From then on no refusal is told of it: a failure ends the
     connection without an answer, and a retry finds what was bought."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -24,9 +24,12 @@ from kyma_proxy.settings.problems import Problem
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.doors import UpstreamNumbers
 from kyma_proxy.upstreams.registry import build_upstream
+from kyma_proxy.voices.keepalive import KeepAlive, KeepAliveOutcome
+from kyma_proxy.voices.library import VoiceLibrary
 from kyma_proxy.voices.minting import Minting, MintParts, MintPatience
 from kyma_proxy.voices.ownership import OwnershipBook
-from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.provider import Spoken, VoiceProvider
+from kyma_proxy.voices.uses import VoiceUses
 
 _log = structlog.get_logger("kyma_proxy.reload")
 
@@ -42,6 +45,8 @@ class Lasting:
     patience: MintPatience
     metrics: PluginMetrics
     upstreams: UpstreamNumbers
+    uses: VoiceUses
+    on_kept_alive: Callable[[KeepAliveOutcome, Spoken | None], None]
     lessor: Lessor | None = None
     """Where several processes share the limits of accounts."""
 
@@ -132,4 +137,7 @@ class Generation:
             voice_providers=self.providers,
             admission=self.admission,
             tasks=self._tasks,
+            library=VoiceLibrary(lasting.mints.database, lasting.mints.cleanups, lasting.uses, self._tasks),
+            voice_uses=lasting.uses,
+            keep_alive=KeepAlive(lasting.mints.database, self.providers, lasting.on_kept_alive),
         )

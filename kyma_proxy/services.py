@@ -11,9 +11,12 @@ from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
 from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.tasks import Tasks
+from kyma_proxy.voices.keepalive import KeepAlive
+from kyma_proxy.voices.library import VoiceLibrary
 from kyma_proxy.voices.minting import Minting
 from kyma_proxy.voices.ownership import OwnershipBook
 from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.uses import VoiceUses
 
 T = TypeVar("T")
 
@@ -30,6 +33,9 @@ class Services:
     voice_providers: Mapping[str, VoiceProvider]
     admission: Admission
     tasks: Tasks
+    library: VoiceLibrary
+    voice_uses: VoiceUses
+    keep_alive: KeepAlive
 
     async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Run work to its end even if the client leaves meanwhile, and return its result; drain waits for it."""

@@ -8,7 +8,7 @@ from kyma_proxy.database.pool import Database
 
 SchemaState = Literal["current", "old", "newer", "missing"]
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision under migrations/versions, oldest first."""
 HEAD = REVISIONS[-1]
 """The revision this version of the gateway needs."""

@@ -7,12 +7,16 @@ from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from kyma_proxy.voices.keepalive import KeepAliveOutcome
+from kyma_proxy.voices.provider import Spoken
+
 Reconciled = Literal["voided", "expired", "deleted", "deletion_failed"]
 """A left-over mint's hold was given back, or one for speech; what a failed mint left at a provider was deleted, or
 could not be yet."""
 _OUTCOMES: Final[tuple[Reconciled, ...]] = ("voided", "expired", "deleted", "deletion_failed")
 Charged = Literal["posted", "voided", "lost"]
 _CHARGED: Final[tuple[Charged, ...]] = ("posted", "voided", "lost")
+_KEPT_ALIVE: Final[tuple[KeepAliveOutcome, ...]] = ("kept", "lost", "failed")
 
 
 class BooksMetrics:
@@ -39,6 +43,20 @@ class BooksMetrics:
             ["kind", "outcome"],
             registry=registry,
         )
+        self._kept_alive = Counter(
+            "kyma_keep_alive_total",
+            "Voices that had never spoken, made to speak before the provider deletes them: kept, lost already, failed.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._house_characters = Counter(
+            "kyma_house_characters_total", "Characters spoken at the cost of the house.", registry=registry
+        )
+        self._house_voices = Counter(
+            "kyma_house_voices_total", "Voices whose first use was at the cost of the house.", registry=registry
+        )
+        for kept in _KEPT_ALIVE:
+            self._kept_alive.labels(kept)
         for outcome in _OUTCOMES:
             self._reconciled.labels(outcome)
         for charged in _CHARGED:
@@ -57,6 +75,13 @@ class BooksMetrics:
     def minted(self, kind: str, outcome: str) -> None:
         """A mint has ended."""
         self._mints.labels(kind, outcome).inc()
+
+    def kept_alive(self, outcome: KeepAliveOutcome, spoken: Spoken | None) -> None:
+        """A voice that had never spoken was made to speak, at the cost of the house, or could not be."""
+        self._kept_alive.labels(outcome).inc()
+        if spoken is not None:
+            self._house_characters.inc(spoken.characters)
+            self._house_voices.inc(spoken.voices)
 
     def charged(self, outcome: Charged) -> None:
         """A hold for speech was ended."""

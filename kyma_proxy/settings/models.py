@@ -173,6 +173,10 @@ class MiniMaxUpstreamSettings(CommonUpstreamSettings):
         description="How long after it was asked the provider may still make a voice, whoever stopped waiting for it, "
         "in seconds; never less than clone_timeout_seconds.",
     )
+    unused_voice_hours: Seconds = Field(
+        default=168,
+        description="How long after it was made the provider deletes a voice that has not spoken yet, in hours.",
+    )
     max_input_chars: int = Field(
         default=5000, ge=1, le=9999, description="Longest text to speak, in characters (Unicode code points)."
     )

@@ -19,9 +19,13 @@ from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.services import Services
 from kyma_proxy.settings import Settings
 from kyma_proxy.tasks import Tasks
+from kyma_proxy.testing.library import KeepAliveInMemory, LibraryInMemory, UsesInMemory
+from kyma_proxy.voices.keepalive import KeepAlive
+from kyma_proxy.voices.library import VoiceLibrary
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
 from kyma_proxy.voices.ownership import MINTED_PREFIX, OwnershipBook
 from kyma_proxy.voices.provider import ProviderError, VoiceProvider
+from kyma_proxy.voices.uses import VoiceUses
 
 
 class KeysInMemory:
@@ -145,6 +149,11 @@ class OwnershipInMemory:
         self._owners = owners
         self._seen: set[str] = set()
 
+    def owned(self, account_id: str, candidates: Collection[str]) -> list[str]:
+        """Which candidates are voices of the account, of those asked about before."""
+        owners = {} if isinstance(self._owners, Exception) else self._owners
+        return [each for each in candidates if each in self._seen and owners.get(each) == account_id]
+
     async def forbidden(
         self,
         account_id: str,
@@ -198,6 +207,10 @@ def make_services(
     charges: ChargesInMemory | None = None,
     registry: CollectorRegistry | None = None,
     voice_providers: Mapping[str, VoiceProvider] | None = None,
+    library: LibraryInMemory | None = None,
+    voice_uses: UsesInMemory | None = None,
+    keep_alive: KeepAliveInMemory | None = None,
+    tasks: Tasks | None = None,
 ) -> Services:
     """Services for a plugin under test; what is left out knows nobody, makes voices for free and has none on file.
 
@@ -211,5 +224,8 @@ def make_services(
         metrics=PluginMetrics(registry or CollectorRegistry()),
         voice_providers=MappingProxyType(dict(voice_providers or {})),
         admission=Admission(Settings()),
-        tasks=Tasks(),
+        tasks=tasks or Tasks(),
+        library=cast(VoiceLibrary, library or LibraryInMemory()),
+        voice_uses=cast(VoiceUses, voice_uses or UsesInMemory()),
+        keep_alive=cast(KeepAlive, keep_alive or KeepAliveInMemory()),
     )

@@ -14,7 +14,7 @@ import structlog
 
 from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.voices.provider import ProviderError, StoredUpload, VoiceProvider
-from kyma_proxy.voices.registry import VoiceKind
+from kyma_proxy.voices.registry import VoiceOrigin
 
 _PAUSE_SECONDS_MAX: Final = 60
 _UPLOAD_SECONDS_MIN: Final = 600
@@ -63,7 +63,7 @@ class _Cleanup:
     is_last: bool
     upstream: str
     provider_account: str
-    kind: VoiceKind
+    kind: VoiceOrigin
     provider_voice_id: str
 
 

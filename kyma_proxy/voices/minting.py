@@ -16,12 +16,13 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal, TypeVar
 
 import structlog
 
 from kyma_proxy.backoff import Backoff
-from kyma_proxy.clock import monotonic_seconds
+from kyma_proxy.clock import monotonic_seconds, rfc3339
 from kyma_proxy.database.errors import CommitUnknownError, DatabaseUnavailableError
 from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.errors import ErrorCode, GatewayError, NotAdmittedError, OutcomeUnknownError
@@ -65,6 +66,8 @@ class Minted:
     name: str | None
     charged_micros: int
     balance_micros: int
+    expires_at: datetime | None = None
+    """When the provider deletes it, unless it is used before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,7 @@ class Minting:
         """Write the mint, or return what became of the same request."""
         attempt = order.attempt
         lock = claims.content_lock(order.account_id, attempt.fingerprint)
-        terms = Terms(attempt.fingerprint, lock, self._leases.seconds)
+        terms = Terms(attempt.fingerprint, lock, self._leases.seconds, order.provider.unused_seconds)
 
         async def write(connection: Connection) -> Reply | Running | None:
             earlier = await claims.claim(connection, mint, attempt)
@@ -252,7 +255,8 @@ class Minting:
 
         async def write(connection: Connection) -> Reply:
             nonlocal in_doubt
-            if not await mints.complete(connection, mint):
+            completed = await mints.complete(connection, mint)
+            if completed is None:
                 stored = await replies.load(connection, mint.account_id, mint.voice_id)
                 if stored is None:
                     raise LeaseLostError(mint.voice_id)
@@ -263,7 +267,7 @@ class Minting:
             await self._reach(Failpoint.COMPLETE_ACTIVATED, connection)
             balance_micros = await holds.post(connection, mint.account_id, mint.hold_id)
             await self._reach(Failpoint.COMPLETE_POSTED, connection)
-            reply = render(Minted(mint.voice_id, order.name, order.price_micros, balance_micros))
+            reply = render(Minted(mint.voice_id, order.name, order.price_micros, balance_micros, completed.expires_at))
             await replies.store(connection, mint.account_id, mint.voice_id, reply)
             await self._reach(Failpoint.COMPLETE_STORED, connection)
             return reply
@@ -386,6 +390,8 @@ def minted_reply(minted: Minted, model: str) -> Reply:
         "X-Kyma-Cost-USD": format_usd(minted.charged_micros),
         "X-Kyma-Balance-USD": format_usd(minted.balance_micros),
     }
+    if minted.expires_at is not None:
+        headers["X-Kyma-Voice-Expires"] = rfc3339(minted.expires_at)
     return Reply.json(json.dumps(fields, ensure_ascii=False).encode(), headers)
 
 

@@ -6,6 +6,7 @@ Rows are locked in one order everywhere (mint, voice, account), so that two who 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 
@@ -18,8 +19,8 @@ from kyma_proxy.voices.registry import NewVoice, VoiceHome, VoiceStatus
 _ADD = """
 WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock($7)),
 voice AS (
-    INSERT INTO voices (voice_id, account_id, name, status, kind, upstream, provider_account)
-    SELECT $1, $2, $3, 'pending', $4, $5, $6 FROM alone)
+    INSERT INTO voices (voice_id, account_id, name, status, kind, upstream, provider_account, expires_at)
+    SELECT $1, $2, $3, 'pending', $4, $5, $6, now() + make_interval(secs => $11) FROM alone)
 INSERT INTO mints (account_id, voice_id, hold_id, fingerprint, lease_until)
 VALUES ($2, $1, $8, $9, clock_timestamp() + make_interval(secs => $10))
 """
@@ -31,7 +32,7 @@ WITH completed AS (
     RETURNING voice_id)
 UPDATE voices SET status = 'active', status_since = clock_timestamp()
 FROM completed WHERE voices.voice_id = completed.voice_id AND voices.status = 'pending'
-RETURNING voices.voice_id
+RETURNING voices.voice_id, voices.expires_at
 """
 
 _NOTE_PROVIDER_ID = """
@@ -83,11 +84,23 @@ class Mint:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What begins with a mint: its content (32 bytes), the lock of that content, and the first lease in seconds."""
+    """What begins with a mint: its content (32 bytes), the lock of that content, and the first lease in seconds.
+
+    And how long the provider keeps a voice that is not used, in seconds; None for ever.
+    """
 
     fingerprint: bytes
     content_lock: int
     lease_seconds: float
+    unused_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A voice is active."""
+
+    expires_at: datetime | None
+    """When the provider deletes it, unless it is used before."""
 
 
 async def add(connection: Connection, mint: Mint, terms: Terms) -> None:
@@ -95,7 +108,7 @@ async def add(connection: Connection, mint: Mint, terms: Terms) -> None:
 
     The content's lock is held until COMMIT: who looks for a running request of the same content waits for this one.
     """
-    values = (terms.content_lock, mint.hold_id, terms.fingerprint, terms.lease_seconds)
+    values = (terms.content_lock, mint.hold_id, terms.fingerprint, terms.lease_seconds, terms.unused_seconds)
     await connection.execute(_ADD, *mint.voice.columns(), *values)
 
 
@@ -108,18 +121,19 @@ async def note_provider_id(connection: Connection, mint: Mint) -> bool:
     return await connection.fetchval(_NOTE_PROVIDER_ID, *values) is not None
 
 
-async def complete(connection: Connection, mint: Mint) -> bool:
-    """pending → active, while the lease lasts. False if it ran out or the mint has ended, and nothing was changed.
+async def complete(connection: Connection, mint: Mint) -> Completed | None:
+    """pending → active, while the lease lasts. None if it ran out or the mint has ended, and nothing was changed.
 
     Raises LeaseLostError if it ran out in this very moment: then the transaction is good for nothing.
     """
     try:
-        return await connection.fetchval(_COMPLETE, mint.account_id, mint.voice_id) is not None
+        row = await connection.fetchrow(_COMPLETE, mint.account_id, mint.voice_id)
     except asyncpg.PostgresError as error:
         # The schema looks at the clock once more.
         if error.sqlstate == "KY006":
             raise LeaseLostError(mint.voice_id) from error
         raise
+    return None if row is None else Completed(row["expires_at"])
 
 
 async def renew(connection: Connection, voice_ids: list[str], lease_seconds: float) -> None:

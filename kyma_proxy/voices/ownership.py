@@ -141,6 +141,16 @@ class OwnershipBook:
             return await look_up()
         return await self._outage.ask(look_up, partial(self._recollect, asker, ids))
 
+    def owned(self, account_id: str, candidates: Collection[str]) -> list[str]:
+        """Which of these are voices of the account, as far as that is remembered; asks nobody."""
+        now = monotonic_seconds()
+        found = []
+        for each in candidates:
+            standing = self._owned.known(each, now)
+            if standing is not None and standing.account_id == account_id:
+                found.append(each)
+        return found
+
     async def names_at_provider(self, voice_ids: Collection[str]) -> Mapping[str, str]:
         """What providers call those of these voices that they call otherwise; empty nearly always.
 

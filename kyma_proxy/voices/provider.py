@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from typing_extensions import Buffer
 
-from kyma_proxy.voices.registry import VoiceKind
+from kyma_proxy.voices.registry import VoiceOrigin
 
 
 class ProviderError(Exception):
@@ -54,6 +54,18 @@ class StoredUpload:
     voice_id: str
 
 
+class VoiceLostError(ProviderError):
+    """The provider has no voice of this id (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a line cost at the provider: billed characters, and how many voices were paid for with their first use."""
+
+    characters: int
+    voices: int
+
+
 @runtime_checkable
 class VoiceProvider(Protocol):
     """An upstream that can make voices."""
@@ -64,6 +76,8 @@ class VoiceProvider(Protocol):
     """Which account at the provider owns what is made here; never a secret."""
     longest_clone_seconds: float
     """How long after it was asked the provider may still make a voice, whoever stopped waiting for it."""
+    unused_seconds: float | None
+    """How long it keeps a voice that has not spoken yet; None for ever."""
 
     async def clone_voice(self, voice_id: str, recording: Recording) -> None:
         """Make `voice_id` speak like the recording.
@@ -78,7 +92,13 @@ class VoiceProvider(Protocol):
         That is `voice_id`, unless the provider insists on ids of its own. Otherwise as `clone_voice`.
         """
 
-    async def delete_voice(self, voice_id: str, kind: VoiceKind) -> None:
+    async def speak_a_line(self, voice_id: str, text: str) -> Spoken:
+        """Speak a short line with a voice, by its id at the provider, so that it counts as used.
+
+        Raises VoiceLostError where the provider has no such voice any more, and ProviderError.
+        """
+
+    async def delete_voice(self, voice_id: str, kind: VoiceOrigin) -> None:
         """Delete a voice by its id at the provider; one that is not there counts as deleted. Raises ProviderError."""
 
     async def list_uploads(self) -> Sequence[StoredUpload]:

@@ -12,7 +12,9 @@ from kyma_proxy.accounts.keys import UnknownAccountError
 from kyma_proxy.database.pool import Connection
 
 VoiceKind = Literal["clone", "design"]
-"""How a voice was made; one that was adopted was made elsewhere."""
+"""How a voice is made here."""
+VoiceOrigin = Literal["clone", "design", "adopted"]
+"""How a voice on file came to be; one that was adopted was made elsewhere, nobody knows how."""
 VoiceStatus = Literal["pending", "active", "failed", "revoked"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -79,7 +79,19 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
         flow.document, flow.model, flow.body = document, model, WholeBody(received)
         flow.voice_names = await self.services.ownership.names_at_provider(candidates)
         flow.facts["model"] = None if model is None else model[:LOGGED_CHARS_MAX]
-        return await proceed(flow)
+        return await self._proceed(flow, proceed, self.services.ownership.owned(flow.identity.account_id, candidates))
+
+    async def _proceed(self, flow: Flow, proceed: Proceed, voices: Sequence[str]) -> Reply:
+        """Proceed, and have noted what that shows of the caller's own voices."""
+        try:
+            reply = await proceed(flow)
+        except GatewayError:
+            if flow.voice_gone and len(voices) == 1:
+                self.services.voice_uses.lost(voices[0])
+            raise
+        if voices and reply.status == 200:
+            self.services.voice_uses.spoke(voices)
+        return reply
 
     def _read(self, flow: Flow, received: bytes, packed: bool) -> tuple[dict[str, Any], frozenset[str]]:
         """The document in the body, and every text of the request that could be a voice id."""

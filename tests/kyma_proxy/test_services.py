@@ -1,18 +1,14 @@
 """What plugins are lent."""
 
 import asyncio
-from types import MappingProxyType
-from typing import Any
 
 import pytest
 
-from kyma_proxy.services import Services
-from kyma_proxy.tasks import Tasks
+from kyma_proxy.testing.services import make_services
 
 
 async def test_finish_runs_work_to_its_end_whoever_stops_waiting() -> None:
-    nothing: Any = None
-    services = Services(nothing, nothing, nothing, nothing, nothing, MappingProxyType({}), nothing, Tasks())
+    services = make_services()
     done = asyncio.Event()
 
     async def work() -> None:

@@ -20,9 +20,17 @@ from kyma_proxy.upstreams.minimax.errors import (
     says_file_is_absent,
 )
 from kyma_proxy.upstreams.minimax.multipart import Upload
-from kyma_proxy.upstreams.minimax.wire import MAX_ANSWER_BYTES, Answer, file_id_of, files_of, read_answer
-from kyma_proxy.voices.provider import ProviderError, Recording, VoiceDesign
-from kyma_proxy.voices.registry import VoiceKind
+from kyma_proxy.upstreams.minimax.wire import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    file_id_of,
+    files_of,
+    read_answer,
+    usage_characters_of,
+    usage_voices_of,
+)
+from kyma_proxy.voices.provider import ProviderError, Recording, Spoken, VoiceDesign, VoiceLostError
+from kyma_proxy.voices.registry import VoiceOrigin
 
 CLONE_PURPOSE = "voice_clone"
 SHORT_CALL_SECONDS = 30.0
@@ -30,7 +38,12 @@ SHORT_CALL_SECONDS = 30.0
 VOICE_ID_CHARS_MAX = 256
 MAX_PREVIEW_BYTES = 32 * 1024 * 1024
 """An answer with a designed voice says its preview, in hexadecimal; nobody asked for it."""
-_VOICE_TYPES: Final[Mapping[str, str]] = {"clone": "voice_cloning", "design": "voice_generation"}
+_VOICE_TYPES: Final[Mapping[VoiceOrigin, tuple[str, ...]]] = {
+    "clone": ("voice_cloning",),
+    "design": ("voice_generation",),
+    "adopted": ("voice_cloning", "voice_generation"),
+}
+"""What a voice may be at the provider, which deletes only under the right word."""
 MAX_LISTING_BYTES = 4 * 1024 * 1024
 """Some 20,000 files, read in a hundredth of a second or two."""
 _FAILPOINTS: Final[Mapping[str, tuple[Failpoint, Failpoint]]] = {
@@ -98,14 +111,35 @@ class MiniMaxClient:
             raise ProviderError("voice_design: the answer has no voice_id", outcome_known=False)
         return given
 
-    async def delete_voice(self, voice_id: str, kind: VoiceKind) -> None:
+    async def delete_voice(self, voice_id: str, kind: VoiceOrigin) -> None:
         """Delete a voice that was made in this way; one that is not there counts as deleted."""
-        fields = {"voice_type": _VOICE_TYPES[kind], "voice_id": voice_id}
+        for voice_type in _VOICE_TYPES[kind]:
+            fields = {"voice_type": voice_type, "voice_id": voice_id}
+            try:
+                await self._post("/v1/delete_voice", fields, self._short_call_seconds)
+            except ProviderError as error:
+                if not _says_voice_is_absent(error):
+                    raise
+
+    async def speak(self, model: str, voice_id: str, text: str) -> Spoken:
+        """Speak a line with a voice and throw the audio away. Raises VoiceLostError where there is no such voice."""
+        fields = {
+            "model": model,
+            "text": text,
+            "stream": False,
+            "output_format": "hex",
+            "voice_setting": {"voice_id": voice_id},
+            "audio_setting": {"format": "mp3", "sample_rate": 8000, "bitrate": 32000, "channel": 1},
+        }
+        seconds = self._transport.timeouts.first_byte_seconds
+        request = self._calls.json_request("/v1/t2a_v2", fields, seconds)
         try:
-            await self._post("/v1/delete_voice", fields, self._short_call_seconds)
+            answer = await self._call("/v1/t2a_v2", request, MAX_PREVIEW_BYTES)
         except ProviderError as error:
-            if not _says_voice_is_absent(error):
-                raise
+            if error.code == VOICE_ID_UNKNOWN:
+                raise VoiceLostError(error.message, code=error.code) from error
+            raise
+        return Spoken(usage_characters_of(answer.fields) or len(text), usage_voices_of(answer.fields))
 
     async def delete_file(self, file_id: int) -> None:
         """Delete an uploaded recording; one that is not there counts as deleted."""

@@ -11,6 +11,7 @@ from kyma_proxy.errors import GatewayError
 from kyma_proxy.flow import Flow
 from kyma_proxy.upstreams.errors import TransportError
 from kyma_proxy.upstreams.minimax.calls import Calls, trace_id
+from kyma_proxy.upstreams.minimax.errors import VOICE_ID_UNKNOWN
 from kyma_proxy.upstreams.minimax.speech_refusals import as_said_of_speech, failure_of, refusal_of, unusable
 from kyma_proxy.upstreams.minimax.wire import Answer, usage_characters_of
 from kyma_proxy.upstreams.transport import IncomingReply
@@ -47,6 +48,7 @@ class SpeechOutcome:
         """The provider says that it failed."""
         answer = as_said_of_speech(answer)
         self._flow.facts["provider_code"] = answer.code
+        self._flow.voice_gone = answer.code == VOICE_ID_UNKNOWN
         document = self._flow.document or {}
         said = [each for each in (document.get("input"), document.get("text")) if isinstance(each, str)]
         self._calls.log_refusal(answer, self._line(), said)

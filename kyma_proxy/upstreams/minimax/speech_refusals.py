@@ -27,7 +27,10 @@ RETRY_AFTER_SECONDS = 5
 
 _Refusal = tuple[ErrorCode, str]
 # One and the same for every cause, so that nobody learns which ids exist.
-_NO_SUCH_VOICE: _Refusal = (ErrorCode.VOICE_NOT_FOUND, "There is no such voice.")
+_NO_SUCH_VOICE: _Refusal = (
+    ErrorCode.VOICE_NOT_FOUND,
+    "There is no such voice: the speech provider does not know it, or has deleted it because it was not used in time.",
+)
 _BAD_RECORDING: _Refusal = (ErrorCode.INVALID_REQUEST, "The speech provider does not accept the voice's recording.")
 _FAILED: _Refusal = (ErrorCode.PROVIDER_ERROR, "The speech provider failed; nothing was spoken.")
 _TOO_SLOW: _Refusal = (ErrorCode.UPSTREAM_TIMEOUT, "The speech provider did not answer in time.")

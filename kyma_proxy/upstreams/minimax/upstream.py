@@ -17,8 +17,11 @@ from kyma_proxy.upstreams.minimax.cloning import Cloning
 from kyma_proxy.upstreams.minimax.making import make_once
 from kyma_proxy.upstreams.minimax.speech import SPEECH_PATH, Speech
 from kyma_proxy.upstreams.transport import Transport
-from kyma_proxy.voices.provider import Recording, StoredUpload, VoiceDesign
-from kyma_proxy.voices.registry import VoiceKind
+from kyma_proxy.voices.provider import Recording, Spoken, StoredUpload, VoiceDesign
+from kyma_proxy.voices.registry import VoiceOrigin
+
+DEFAULT_MODEL = "speech-02-turbo"
+"""What a line is spoken with where no model is configured for speech."""
 
 
 class MiniMaxUpstream(Upstream):
@@ -36,6 +39,9 @@ class MiniMaxUpstream(Upstream):
         self.name = name
         self.provider_account = settings.provider_account
         self.longest_clone_seconds = max(settings.longest_clone_seconds, settings.clone_timeout_seconds)
+        self.unused_seconds: float | None = settings.unused_voice_hours * 3600
+        models = sorted(settings.models.values())
+        self._cheapest_model = next((it for it in models if "turbo" in it), models[0] if models else DEFAULT_MODEL)
         self._transport = Transport(settings.doors, settings.timeouts, health)
         calls = Calls(self._transport, Credentials(settings.api_key, settings.group_id))
         self._client = MiniMaxClient(calls, settings.clone_timeout_seconds, failpoints=failpoints)
@@ -71,7 +77,11 @@ class MiniMaxUpstream(Upstream):
         """
         return await make_once(lambda: self._client.voice_design(voice_id, design), voice_id, voice_id)
 
-    async def delete_voice(self, voice_id: str, kind: VoiceKind) -> None:
+    async def speak_a_line(self, voice_id: str, text: str) -> Spoken:
+        """Speak with a voice by its id here, in the cheapest model that is configured. Raises ProviderError."""
+        return await self._client.speak(self._cheapest_model, voice_id, text)
+
+    async def delete_voice(self, voice_id: str, kind: VoiceOrigin) -> None:
         """Delete a voice by its id here; deleting one that is not there is success. Raises ProviderError."""
         await self._client.delete_voice(voice_id, kind)
 

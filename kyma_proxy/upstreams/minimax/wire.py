@@ -93,6 +93,13 @@ def file_id_of(fields: dict[str, Any]) -> int | None:
     return file_id if _is_int(file_id) else None
 
 
+def usage_voices_of(fields: dict[str, Any]) -> int:
+    """How many voices this call paid for with their first use; 0 nearly always."""
+    extra = fields.get("extra_info")
+    voices = extra.get("usage_voice_count") if isinstance(extra, dict) else None
+    return voices if _is_int(voices) and 0 <= voices <= 1000 else 0
+
+
 def files_of(fields: dict[str, Any]) -> list[tuple[int, str]]:
     """Id and name of each file in a listing; an entry that lacks one of them is left out.
 

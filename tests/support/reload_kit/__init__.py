@@ -65,5 +65,7 @@ def generation_of(settings: Settings, tasks: Tasks) -> Generation:
     nothing, registry = cast("Any", None), CollectorRegistry()
     parts = MintParts(nothing, tasks, nothing, nothing, nothing)
     metrics = PluginMetrics(registry)
-    lasting = Lasting(nothing, nothing, nothing, parts, MintPatience(), metrics, UpstreamMetrics(registry))
+    lasting = Lasting(
+        nothing, nothing, nothing, parts, MintPatience(), metrics, UpstreamMetrics(registry), nothing, nothing
+    )
     return Generation(settings, PLUGINS, lasting)
