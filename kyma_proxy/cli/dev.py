@@ -46,11 +46,14 @@ class DevOptions:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The accounts to play with, and a voice of the first one."""
+    """The accounts to play with, two voices of the first one, and the simulated provider behind them."""
 
     account: OpenedAccount
     other: OpenedAccount
     voice_id: str
+    spare_id: str
+    minimax_url: str
+    minimax_key: str
 
 
 @click.command()
@@ -78,8 +81,10 @@ async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> 
                 lambda connection: open_account(connection, "demo", parse_usd(DEMO_CREDIT_USD), "dev")
             )
             other = await application.database.transact(lambda connection: open_account(connection, "other", 0, "dev"))
-            voice_id = await _voice_to_speak_with(application, opened)
-            click.echo(_welcome(application, options, Demo(opened, other, voice_id)))
+            voice_id = await _ready_made_voice(application, opened, "ready-made")
+            spare_id = await _ready_made_voice(application, opened, "spare")
+            demo = Demo(opened, other, voice_id, spare_id, minimax.base_url, minimax.api_key)
+            click.echo(_welcome(application, options, demo))
             await stopped.wait()
         finally:
             await application.stop()
@@ -88,7 +93,7 @@ async def dev(port: int, admin_port: int, data_dir: Path, config_path: Path) -> 
     click.echo("Stopped; nothing is left running. Accounts and voices are kept in " + str(data_dir))
 
 
-async def _voice_to_speak_with(application: Application, owner: OpenedAccount) -> str:
+async def _ready_made_voice(application: Application, owner: OpenedAccount, name: str) -> str:
     """Make a voice at the provider and adopt it for the demo account, so that speaking costs no clone."""
     voice_id = f"kyma_{secrets.token_hex(8)}"
     if not application.voice_providers:
@@ -97,7 +102,7 @@ async def _voice_to_speak_with(application: Application, owner: OpenedAccount) -
     await provider.clone_voice(voice_id, Recording(sample_recording(), Path(SAMPLE_FILENAME).suffix.removeprefix(".")))
     home = VoiceHome(upstream, provider.provider_account)
     await application.database.transact(
-        lambda connection: adopt(connection, voice_id, owner.account_id, "ready-made", home)
+        lambda connection: adopt(connection, voice_id, owner.account_id, name, home, provider.unused_seconds)
     )
     return voice_id
 
@@ -148,6 +153,8 @@ Design a voice from a description ($4.20):
 
 {_speech_lines(base, options, demo)}
 
+{_library_lines(base, options, demo)}
+
 List the voices of the origin, where everything else is forwarded to:
 
   curl -sS {base}/v1/audio/voices -H "Authorization: Bearer {account.api_key}"
@@ -194,6 +201,33 @@ Speak with it as somebody else, who is refused (403):
 
   {_speak(base, demo.other, demo.voice_id, "This is not my voice.")} \\
     -w ' %{{http_code}}\\n'"""
+
+
+def _library_lines(base: str, options: DevOptions, demo: Demo) -> str:
+    key = f'-H "Authorization: Bearer {demo.account.api_key}"'
+    simulator = f"MINIMAX_BASE_URL={demo.minimax_url} MINIMAX_API_KEY={demo.minimax_key}"
+    return f"""List the voices of this account, the newest first; those that have not spoken yet say when they expire:
+
+  curl -sS '{base}/v1/audio/voices?scope=mine&limit=5' {key}
+
+Rename the ready-made voice, and read it:
+
+  curl -sS -X PATCH {base}/v1/audio/voices/{demo.voice_id} {key} \\
+    -d '{{"name": "Narrator"}}'
+  curl -sS {base}/v1/audio/voices/{demo.voice_id} {key}
+
+Keep every voice alive that would expire within a week: each says one line, at the cost of the house. Then let eight
+days pass at the simulated provider. The voices are still there, and expire no more:
+
+  {simulator} {_command(options)} voices keep-alive --within-hours 169
+  curl -sS {demo.minimax_url}/_simulator/clock -d '{{"advance_seconds": 691200}}' -o {os.devnull}
+  curl -sS '{base}/v1/audio/voices?scope=mine&limit=5' {key}
+  {_command(options)} voices costs
+
+Delete a voice, here and at the provider. It is gone at once, for everybody:
+
+  curl -sS -X DELETE {base}/v1/audio/voices/{demo.spare_id} {key}
+  curl -sS {base}/v1/audio/voices/{demo.spare_id} {key}"""
 
 
 def _speak(base: str, speaker: OpenedAccount, voice_id: str, text: str, *, stream: bool = False) -> str:

@@ -9,12 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import click
+from prometheus_client import CollectorRegistry
 
 from kyma_proxy.accounts.keys import UnknownAccountError
-from kyma_proxy.cli.common import Failure, config_option, emit, emit_list, json_option, runs_async, transact
+from kyma_proxy.cli.common import (
+    Failure,
+    config_option,
+    database_of,
+    emit,
+    emit_list,
+    json_option,
+    runs_async,
+    transact,
+)
 from kyma_proxy.database.pool import Connection
+from kyma_proxy.loading import load_checked
+from kyma_proxy.observe.upstreams import UpstreamMetrics
+from kyma_proxy.pipeline.loader import InstalledPlugins
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.registry import build_upstream
 from kyma_proxy.voices import registry
+from kyma_proxy.voices.keepalive import KeepAlive, KeepAliveTerms, house_costs
 from kyma_proxy.voices.ownership import UNLISTED_SECONDS
+from kyma_proxy.voices.provider import VoiceProvider
 from kyma_proxy.voices.registry import VoiceHome, VoiceTakenError
 
 
@@ -113,3 +130,48 @@ async def revoke(voice_id: str, config_path: Path, as_json: bool) -> None:
     if status != "revoked":
         raise Failure(f"{voice_id} is {status}: only an active voice can be revoked")
     emit({"voice_id": voice_id, "status": status}, as_json=as_json)
+
+
+@voices.command("keep-alive")
+@click.option(
+    "--within-hours", type=click.FloatRange(min=0), default=24.0, show_default=True,
+    help="Voices that would end within so many hours.",
+)  # fmt: skip
+@click.option(
+    "--at-most", type=click.IntRange(min=1), default=100, show_default=True, help="In any hour, all together."
+)
+@config_option
+@json_option
+@runs_async
+async def keep_alive(within_hours: float, at_most: int, config_path: Path, as_json: bool) -> None:
+    """Have voices that have never spoken speak a line now, before their provider deletes them; the house pays."""
+    settings = load_checked(config_path, InstalledPlugins())
+    tasks, done = Tasks(), dict.fromkeys(("kept", "lost", "failed"), 0)
+    terms = KeepAliveTerms(within_hours * 3600, at_most)
+    async with database_of(config_path) as database:
+        for name, upstream_settings in settings.upstreams.items():
+            upstream = build_upstream(name, upstream_settings, tasks, numbers=UpstreamMetrics(CollectorRegistry()))
+            if not isinstance(upstream, VoiceProvider):
+                continue
+            await upstream.start()
+            try:
+                for outcome, count in (await KeepAlive(database, {name: upstream}).run(name, terms)).items():
+                    done[outcome] += count
+            finally:
+                await upstream.stop()
+    emit(done, as_json=as_json)
+
+
+@voices.command("costs")
+@config_option
+@json_option
+@runs_async
+async def costs(config_path: Path, as_json: bool) -> None:
+    """What the house paid for voices: calls, characters and first uses by day (UTC)."""
+    async with database_of(config_path) as database:
+        listed = await database.borrow(house_costs)
+    rows = [
+        {"day": row["day"].isoformat(), **{name: row[name] for name in ("kind", "calls", "characters", "voices")}}
+        for row in listed
+    ]
+    emit_list("costs", rows, as_json=as_json)

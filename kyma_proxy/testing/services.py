@@ -207,14 +207,10 @@ def make_services(
     charges: ChargesInMemory | None = None,
     registry: CollectorRegistry | None = None,
     voice_providers: Mapping[str, VoiceProvider] | None = None,
-    library: LibraryInMemory | None = None,
-    voice_uses: UsesInMemory | None = None,
-    keep_alive: KeepAliveInMemory | None = None,
-    tasks: Tasks | None = None,
 ) -> Services:
     """Services for a plugin under test; what is left out knows nobody, makes voices for free and has none on file.
 
-    Its counters are in `registry`.
+    Its counters are in `registry`. Others than these are put in with `dataclasses.replace`.
     """
     return Services(
         keys=cast(KeyDirectory, keys or KeysInMemory({})),
@@ -224,8 +220,8 @@ def make_services(
         metrics=PluginMetrics(registry or CollectorRegistry()),
         voice_providers=MappingProxyType(dict(voice_providers or {})),
         admission=Admission(Settings()),
-        tasks=tasks or Tasks(),
-        library=cast(VoiceLibrary, library or LibraryInMemory()),
-        voice_uses=cast(VoiceUses, voice_uses or UsesInMemory()),
-        keep_alive=cast(KeepAlive, keep_alive or KeepAliveInMemory()),
+        tasks=Tasks(),
+        library=cast(VoiceLibrary, LibraryInMemory()),
+        voice_uses=cast(VoiceUses, UsesInMemory()),
+        keep_alive=cast(KeepAlive, KeepAliveInMemory()),
     )

@@ -102,10 +102,18 @@ async def list_voices(connection: Connection, account_id: str | None = None) -> 
     return [Voice(**row) for row in rows]
 
 
-async def adopt(connection: Connection, voice_id: str, account_id: str, name: str | None, home: VoiceHome) -> None:
+async def adopt(
+    connection: Connection,
+    voice_id: str,
+    account_id: str,
+    name: str | None,
+    home: VoiceHome,
+    unused_seconds: float | None = None,
+) -> None:
     """Put a voice that exists already on file for an account; doing it again changes nothing.
 
-    A voice that was made here is on file by its provider's id too. Raises VoiceTakenError, UnknownAccountError, and
+    A voice that was made here is on file by its provider's id too. One that is known not to have spoken yet has so many
+    seconds left (`unused_seconds`) until the provider deletes it. Raises VoiceTakenError, UnknownAccountError, and
     ValueError for an id or name that cannot be one.
     """
     if not 1 <= len(voice_id) <= 256 or not voice_id.isprintable():
@@ -114,10 +122,10 @@ async def adopt(connection: Connection, voice_id: str, account_id: str, name: st
         raise ValueError(f"the name of {voice_id} has characters that cannot be printed")
     try:
         await connection.execute(
-            "INSERT INTO voices (voice_id, account_id, name, status, kind, upstream, provider_account)"
-            " SELECT $1, $2, $3, 'active', 'adopted', $4, $5"
+            "INSERT INTO voices (voice_id, account_id, name, status, kind, upstream, provider_account, expires_at)"
+            " SELECT $1, $2, $3, 'active', 'adopted', $4, $5, now() + make_interval(secs => $6)"
             " WHERE NOT EXISTS (SELECT FROM voices WHERE provider_voice_id = $1) ON CONFLICT (voice_id) DO NOTHING",
-            *(voice_id, account_id, name, home.upstream, home.provider_account),
+            *(voice_id, account_id, name, home.upstream, home.provider_account, unused_seconds),
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise UnknownAccountError(account_id) from error

@@ -19,7 +19,7 @@ from kyma_proxy.voices.attempts import Attempt, Repetition, fingerprint_of
 from kyma_proxy.voices.cleanups import ProviderCleanups
 from kyma_proxy.voices.leases import Leases
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder, MintParts, MintPatience
-from kyma_proxy.voices.provider import Recording, StoredUpload, VoiceDesign
+from kyma_proxy.voices.provider import Recording, Spoken, StoredUpload, VoiceDesign, VoiceLostError
 from kyma_proxy.voices.reconciler import Reconciler
 from kyma_proxy.voices.running import RunningMints
 
@@ -37,6 +37,7 @@ class Provider:
     name = "minimax"
     provider_account = "default"
     longest_clone_seconds = 0.0
+    unused_seconds: float | None = None
 
     def __init__(self) -> None:
         self.voices: set[str] = set()
@@ -46,6 +47,9 @@ class Provider:
         self.calls: list[str] = []
         self.fault: BaseException | None = None
         self.deletion_fault: BaseException | None = None
+        self.lines: list[tuple[str, str]] = []
+        """What was spoken with which voice to keep it alive."""
+        self.speech_fault: BaseException | None = None
 
     async def clone_voice(self, voice_id: str, recording: Recording) -> None:
         self.calls.append(f"clone {voice_id}")
@@ -60,6 +64,14 @@ class Provider:
         if self.fault is not None:
             raise self.fault
         return made
+
+    async def speak_a_line(self, voice_id: str, text: str) -> Spoken:
+        if self.speech_fault is not None:
+            raise self.speech_fault
+        if voice_id not in self.voices:
+            raise VoiceLostError("voice id not exist", code=2054)
+        self.lines.append((voice_id, text))
+        return Spoken(len(text), 1)
 
     async def delete_voice(self, voice_id: str, kind: str) -> None:
         self.calls.append(f"delete {voice_id}")

@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 
-from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceDesign, VoiceProvider
+from kyma_proxy.voices.provider import ProviderError, Recording, Spoken, StoredUpload, VoiceDesign, VoiceProvider
 
 
 class _Provider:
     name = "p"
     provider_account = "a"
     longest_clone_seconds = 1.0
+    unused_seconds = None
 
     async def clone_voice(self, voice_id: str, recording: Recording) -> None:
         return None
 
     async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
         return voice_id
+
+    async def speak_a_line(self, voice_id: str, text: str) -> Spoken:
+        return Spoken(len(text), 0)
 
     async def delete_voice(self, voice_id: str, kind: str) -> None:
         return None

@@ -42,6 +42,8 @@ plugins:
     config: {{upstream: minimax, price_usd: "4.20"}}
   - use: voice_ownership
     config: {{{ownership}}}
+  - use: voice_library
+    config: {{upstream: minimax}}
 {plugins}
 routes:
   - {{path: /v1/audio/speech, methods: [POST], models: ["minimax-*"], upstream: minimax}}
