@@ -100,9 +100,9 @@ async def _ready_made_voice(application: Application, owner: OpenedAccount, name
         raise Failure("dev shows voices: the configuration needs an upstream that makes them (adapter: minimax)")
     upstream, provider = next(iter(application.voice_providers.items()))
     await provider.clone_voice(voice_id, Recording(sample_recording(), Path(SAMPLE_FILENAME).suffix.removeprefix(".")))
-    home = VoiceHome(upstream, provider.provider_account)
+    home, unused = VoiceHome(upstream, provider.provider_account), provider.unused_seconds
     await application.database.transact(
-        lambda connection: adopt(connection, voice_id, owner.account_id, name, home, provider.unused_seconds)
+        lambda connection: adopt(connection, voice_id, owner.account_id, name, home, unused_seconds=unused)
     )
     return voice_id
 

@@ -108,6 +108,7 @@ async def adopt(
     account_id: str,
     name: str | None,
     home: VoiceHome,
+    *,
     unused_seconds: float | None = None,
 ) -> None:
     """Put a voice that exists already on file for an account; doing it again changes nothing.

@@ -77,6 +77,7 @@ async def test_every_printed_line_works_and_ctrl_c_leaves_nothing_running(tmp_pa
         assert await paste(keyed) == output(outputs, "Idempotency-Key"), "the same voice, charged once"
         check_money_and_voice(outputs)
         check_speech(outputs, data_dir)
+        check_library(outputs)
         assert "kyma_requests_total" in output(outputs, "/metrics")
         assert "ready" in output(outputs, "/readyz")
         family = descendants(dev.process.pid)
@@ -118,7 +119,19 @@ def check_speech(outputs: list[tuple[str, str]], data_dir: Path) -> None:
     assert MP3(data_dir / "streamed.mp3").info.length > 5
     refused, status = output(outputs, "This is not my voice").strip().rsplit(" ", 1)
     assert (json.loads(refused)["error"]["code"], status) == ("voice_not_owned", "403")
-    assert json.loads(output(outputs, "/v1/audio/voices"))["object"] == "list"
+    assert json.loads(output(outputs, "/v1/audio/voices -H"))["object"] == "list"
+
+
+def check_library(outputs: list[tuple[str, str]]) -> None:
+    first, last = [json.loads(out)["data"] for command, out in outputs if "scope=mine" in command]
+    assert {voice["name"] for voice in first} == {"demo", "once", "keeper", "ready-made", "spare"}
+    assert sum(voice["expires_at"] is not None for voice in first) == 4, "one has spoken"
+    assert all(voice["state"] == "active" and voice["expires_at"] is None for voice in last)
+    assert sum(voice["kept_alive_at"] is not None for voice in last) == 4
+    assert json.loads(output(outputs, "PATCH"))["name"] == "Narrator"
+    assert "kept    4" in output(outputs, "keep-alive")
+    assert "keep_alive" in output(outputs, "voices costs")
+    assert json.loads(output(outputs, "DELETE"))["deleted"] is True
 
 
 async def gone(pids: set[int]) -> None:
