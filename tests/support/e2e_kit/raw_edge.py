@@ -37,9 +37,11 @@ server: {{listen: "127.0.0.1:0", admin_listen: "127.0.0.1:0", drain_seconds: 1, 
 database: {{url: "${{TEST_DATABASE_URL}}", pool_size: 4, acquire_timeout_seconds: 2}}
 upstreams:
   origin: {{adapter: forward, base_url: "http://127.0.0.1:{port}{base_path}", {origin}}}
+  minimax: {{adapter: minimax, base_url: "http://127.0.0.1:9", api_key: nobody}}
 plugins:
   - use: api_key_auth
   - use: voice_ownership
+  - {{use: voice_library, config: {{upstream: minimax}}}}
 routes:
   - {{path: "/v1/audio/**", upstream: origin}}
 """
