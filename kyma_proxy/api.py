@@ -41,7 +41,7 @@ from kyma_proxy.voices.attempts import Attempt, Repetition, fingerprint_of, read
 from kyma_proxy.voices.keepalive import LINE, KeepAliveTerms
 from kyma_proxy.voices.library import LibraryVoice, UnknownCursorError
 from kyma_proxy.voices.minting import Minted, MintOrder, minted_reply
-from kyma_proxy.voices.provider import ProviderError, Recording, VoiceDesign, VoiceProvider
+from kyma_proxy.voices.provider import ProviderAccounts, ProviderError, Recording, VoiceDesign, VoiceProvider
 
 __all__ = [
     "ANY_SEGMENT",
@@ -73,6 +73,7 @@ __all__ = [
     "Plugin",
     "PluginConfig",
     "Proceed",
+    "ProviderAccounts",
     "ProviderError",
     "Recording",
     "Repetition",

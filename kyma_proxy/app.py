@@ -55,7 +55,7 @@ from kyma_proxy.voices.cleanups import ProviderCleanups
 from kyma_proxy.voices.leases import LEASE_SECONDS, Leases
 from kyma_proxy.voices.minting import MintParts, MintPatience
 from kyma_proxy.voices.ownership import OwnershipBook
-from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.provider import ProviderAccounts
 from kyma_proxy.voices.reconciler import Reconciler
 from kyma_proxy.voices.running import RunningMints
 from kyma_proxy.voices.uses import FLUSH_SECONDS, VoiceUses
@@ -125,8 +125,8 @@ class Application:
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics, self._remembered))
         self._shared = shared
         self.admin = AdminListener(self.readiness, self.metrics.registry, self.reload, self.recall)
-        self._providers: dict[str, VoiceProvider] = {}
-        self.voice_providers: Mapping[str, VoiceProvider] = MappingProxyType(self._providers)
+        self._providers: dict[str, ProviderAccounts] = {}
+        self.voice_providers: Mapping[str, ProviderAccounts] = MappingProxyType(self._providers)
         """The upstreams that make voices, as the configuration in use has them."""
         self._load = load or (lambda: settings)
         self._reloads: Reloads | None = None

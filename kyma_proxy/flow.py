@@ -105,6 +105,15 @@ class Delivery:
     body_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class VoiceAtProvider:
+    """Where a voice lives: the upstream, the account at its provider, and the id that it has there."""
+
+    upstream: str
+    provider_account: str
+    provider_voice_id: str
+
+
 class FlowTrace(Protocol):
     """The trace of a request, where traces are made."""
 
@@ -138,8 +147,8 @@ class Flow:
     model: str | None = None
     document: Mapping[str, Any] | None = None
     """The JSON body as a plugin parsed and checked it: what an adapter builds its own request from."""
-    voice_names: Mapping[str, str] = field(default_factory=dict)
-    """What the provider calls those of the request's voices that have another id there."""
+    voices_at_provider: Mapping[str, VoiceAtProvider] = field(default_factory=dict)
+    """Where those of the request's voices live that are on file."""
     context: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     voice_gone: bool = False

@@ -28,7 +28,7 @@ from kyma_proxy.voices.keepalive import KeepAlive, KeepAliveOutcome
 from kyma_proxy.voices.library import VoiceLibrary
 from kyma_proxy.voices.minting import Minting, MintParts, MintPatience
 from kyma_proxy.voices.ownership import OwnershipBook
-from kyma_proxy.voices.provider import Spoken, VoiceProvider
+from kyma_proxy.voices.provider import MakesVoices, ProviderAccounts, Spoken
 from kyma_proxy.voices.uses import VoiceUses
 
 _log = structlog.get_logger("kyma_proxy.reload")
@@ -71,7 +71,7 @@ class Generation:
         self._runner = PluginRunner()
         self._stack = AsyncExitStack()
         self._snapshot: Snapshot | None = None
-        self.providers: Mapping[str, VoiceProvider] = MappingProxyType({})
+        self.providers: Mapping[str, ProviderAccounts] = MappingProxyType({})
         """The upstreams that make voices, by name."""
 
     def __repr__(self) -> str:
@@ -100,7 +100,7 @@ class Generation:
                 stack.push_async_callback(upstreams[name].stop)
                 await upstreams[name].start()
             self.providers = MappingProxyType(
-                {name: each for name, each in upstreams.items() if isinstance(each, VoiceProvider)}
+                {name: each.voice_accounts for name, each in upstreams.items() if isinstance(each, MakesVoices)}
             )
             stack.push_async_callback(self._runner.stop)
             self._snapshot = await self._runner.start(self.settings, self._plugins, self._services(), upstreams)

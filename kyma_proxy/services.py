@@ -15,7 +15,7 @@ from kyma_proxy.voices.keepalive import KeepAlive
 from kyma_proxy.voices.library import VoiceLibrary
 from kyma_proxy.voices.minting import Minting
 from kyma_proxy.voices.ownership import OwnershipBook
-from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.provider import ProviderAccounts
 from kyma_proxy.voices.uses import VoiceUses
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Services:
     ownership: OwnershipBook
     charges: Charges
     metrics: PluginMetrics
-    voice_providers: Mapping[str, VoiceProvider]
+    voice_providers: Mapping[str, ProviderAccounts]
     admission: Admission
     tasks: Tasks
     library: VoiceLibrary

@@ -98,7 +98,8 @@ async def _ready_made_voice(application: Application, owner: OpenedAccount, name
     voice_id = f"kyma_{secrets.token_hex(8)}"
     if not application.voice_providers:
         raise Failure("dev shows voices: the configuration needs an upstream that makes them (adapter: minimax)")
-    upstream, provider = next(iter(application.voice_providers.items()))
+    upstream, accounts = next(iter(application.voice_providers.items()))
+    provider = accounts.choose()
     await provider.clone_voice(voice_id, Recording(sample_recording(), Path(SAMPLE_FILENAME).suffix.removeprefix(".")))
     home, unused = VoiceHome(upstream, provider.provider_account), provider.unused_seconds
     await application.database.transact(

@@ -31,7 +31,7 @@ from kyma_proxy.upstreams.registry import build_upstream
 from kyma_proxy.voices import registry
 from kyma_proxy.voices.keepalive import KeepAlive, KeepAliveTerms, house_costs
 from kyma_proxy.voices.ownership import UNLISTED_SECONDS
-from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.provider import MakesVoices
 from kyma_proxy.voices.registry import VoiceHome, VoiceTakenError
 
 
@@ -151,11 +151,12 @@ async def keep_alive(within_hours: float, at_most: int, config_path: Path, as_js
     async with database_of(config_path) as database:
         for name, upstream_settings in settings.upstreams.items():
             upstream = build_upstream(name, upstream_settings, tasks, numbers=UpstreamMetrics(CollectorRegistry()))
-            if not isinstance(upstream, VoiceProvider):
+            if not isinstance(upstream, MakesVoices):
                 continue
             await upstream.start()
             try:
-                for outcome, count in (await KeepAlive(database, {name: upstream}).run(name, terms)).items():
+                ended = await KeepAlive(database, {name: upstream.voice_accounts}).run(name, terms)
+                for outcome, count in ended.items():
                     done[outcome] += count
             finally:
                 await upstream.stop()

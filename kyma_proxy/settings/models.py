@@ -154,11 +154,30 @@ class CommonUpstreamSettings(Model):
         return self
 
 
+class MiniMaxAccountSettings(Model):
+    """One of several accounts at the provider; its voices are always spoken with its key."""
+
+    provider_account: NonEmpty = Field(description="Name for the account, which stays with its voices; not a secret.")
+    api_key: HeaderSecret = Field(description="The account's API key.")
+    group_id: NonEmpty | None = Field(default=None, description="GroupId that older keys need.")
+    weight: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Its share of new voices, and of speech with voices of the provider's own; 0: only its own voices.",
+    )
+
+
 class MiniMaxUpstreamSettings(CommonUpstreamSettings):
     """MiniMax's speech API: makes voices, and speech in its own shape."""
 
     adapter: Literal["minimax"] = Field(default="minimax", description="Which adapter speaks to it: minimax.")
-    api_key: HeaderSecret = Field(description="The provider's API key.")
+    api_key: HeaderSecret | None = Field(
+        default=None, description="The provider's API key, where there is one account."
+    )
+    accounts: Annotated[tuple[MiniMaxAccountSettings, ...], Field(strict=False)] = Field(
+        default=(), description="Several accounts in place of api_key, group_id and provider_account."
+    )
     models: FrozenMapping[NonEmpty] = Field(
         default_factory=lambda: MappingProxyType({}), description="Public model name to the provider's model name."
     )
@@ -183,6 +202,31 @@ class MiniMaxUpstreamSettings(CommonUpstreamSettings):
     provider_account: NonEmpty = Field(
         default="default", description="Name for the account at the provider that owns the voices; not a secret."
     )
+
+    @model_validator(mode="after")
+    def _one_key_or_accounts(self) -> MiniMaxUpstreamSettings:
+        if (self.api_key is None) is (not self.accounts):
+            raise ValueError("give either api_key or accounts")
+        if self.accounts:
+            if self.group_id is not None or "provider_account" in self.model_fields_set:
+                raise ValueError("with accounts, group_id and provider_account stand in each of them")
+            names = [each.provider_account for each in self.accounts]
+            if len(set(names)) < len(names):
+                raise ValueError("two accounts have the same provider_account")
+            if not any(each.weight for each in self.accounts):
+                raise ValueError("one of the accounts needs a weight above 0")
+        return self
+
+    @property
+    def all_accounts(self) -> tuple[MiniMaxAccountSettings, ...]:
+        """The accounts, whichever way they were given."""
+        if self.api_key is None:
+            return self.accounts
+        return (
+            MiniMaxAccountSettings(
+                provider_account=self.provider_account, api_key=self.api_key, group_id=self.group_id
+            ),
+        )
 
     @model_validator(mode="after")
     def _provider_outlasts_the_call(self) -> MiniMaxUpstreamSettings:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.errors import ErrorCode, GatewayError
-from kyma_proxy.flow import ClientLeftError, Identity, Reply
+from kyma_proxy.flow import ClientLeftError, Identity, Reply, VoiceAtProvider
 from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.ledger.holds import InsufficientFundsError
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
@@ -24,7 +24,7 @@ from kyma_proxy.voices.keepalive import KeepAlive
 from kyma_proxy.voices.library import VoiceLibrary
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
 from kyma_proxy.voices.ownership import MINTED_PREFIX, OwnershipBook
-from kyma_proxy.voices.provider import ProviderError, VoiceProvider
+from kyma_proxy.voices.provider import ProviderAccounts, ProviderError
 from kyma_proxy.voices.uses import VoiceUses
 
 
@@ -145,7 +145,7 @@ class OwnershipInMemory:
     def __init__(self, owners: Mapping[str, str | None] | Exception) -> None:
         self.away = False
         self.asked: list[frozenset[str]] = []
-        self.names: dict[str, str] = {}
+        self.places: dict[str, VoiceAtProvider] = {}
         self._owners = owners
         self._seen: set[str] = set()
 
@@ -187,9 +187,9 @@ class OwnershipInMemory:
             raise DatabaseUnavailableError
         return forbidden
 
-    async def names_at_provider(self, voice_ids: Collection[str]) -> Mapping[str, str]:
-        """What providers call these voices otherwise: what `names` says."""
-        return {each: self.names[each] for each in voice_ids if each in self.names}
+    async def at_provider(self, voice_ids: Collection[str]) -> Mapping[str, VoiceAtProvider]:
+        """Where voices live: those that `places` knows."""
+        return {each: self.places[each] for each in voice_ids if each in self.places}
 
 
 def _is_kept(owners: Mapping[str, str | None], voice_id: str, listed_only: str | None) -> bool:
@@ -206,7 +206,7 @@ def make_services(
     ownership: OwnershipInMemory | None = None,
     charges: ChargesInMemory | None = None,
     registry: CollectorRegistry | None = None,
-    voice_providers: Mapping[str, VoiceProvider] | None = None,
+    voice_providers: Mapping[str, ProviderAccounts] | None = None,
 ) -> Services:
     """Services for a plugin under test; what is left out knows nobody, makes voices for free and has none on file.
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import structlog
 
 from kyma_proxy.database.pool import Connection, Database
-from kyma_proxy.voices.provider import ProviderError, StoredUpload, VoiceProvider
+from kyma_proxy.voices.provider import ProviderAccounts, ProviderError, StoredUpload, VoiceProvider
 from kyma_proxy.voices.registry import VoiceOrigin
 
 _PAUSE_SECONDS_MAX: Final = 60
@@ -73,7 +73,7 @@ class ProviderCleanups:
     def __init__(
         self,
         database: Database,
-        providers: Mapping[str, VoiceProvider],
+        providers: Mapping[str, ProviderAccounts],
         on_ended: Callable[[Literal["deleted", "deletion_failed"]], None] = lambda outcome: None,
     ) -> None:
         self._database = database
@@ -128,7 +128,7 @@ class ProviderCleanups:
         Only of voices that are on file here and were ended a while ago. Raises ProviderError, DatabaseUnavailableError.
         """
         deleted = 0
-        for provider in tuple(self._providers.values()):
+        for provider in [each for accounts in self._providers.values() for each in accounts.values()]:
             uploads = await provider.list_uploads()
             if uploads:
                 for upload in await self._left_over(provider, uploads):
@@ -146,10 +146,8 @@ class ProviderCleanups:
         return [upload for upload in uploads if upload.voice_id in ended]
 
     def _provider(self, cleanup: _Cleanup) -> VoiceProvider | None:
-        provider = self._providers.get(cleanup.upstream)
-        if provider is None or provider.provider_account != cleanup.provider_account:
-            return None
-        return provider
+        accounts = self._providers.get(cleanup.upstream)
+        return None if accounts is None else accounts.get(cleanup.provider_account)
 
 
 async def _take(connection: Connection, voice_id: str | None) -> _Cleanup | None:

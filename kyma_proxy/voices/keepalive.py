@@ -12,7 +12,7 @@ import structlog
 
 from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.database.pool import Connection, Database
-from kyma_proxy.voices.provider import ProviderError, Spoken, VoiceLostError, VoiceProvider
+from kyma_proxy.voices.provider import ProviderAccounts, ProviderError, Spoken, VoiceLostError, VoiceProvider
 
 KeepAliveOutcome = Literal["kept", "lost", "failed"]
 LINE: Final = "Hello."
@@ -23,11 +23,11 @@ _GIVE_UP_SECONDS: Final = 86_400
 """So long after its end a voice that could not be asked about is given up: that it is lost will show."""
 _LOCK: Final = 0x6B79_6D61_6B61
 
-# One process at a time counts, so that all of them together keep to the rate.
+# One process at a time counts and takes, so that all of them together keep to the rate.
+_ALONE = f"SELECT pg_advisory_xact_lock({_LOCK})"
 _TAKE = f"""
-WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK})),
-recent AS (
-    SELECT count(*) AS tried FROM alone, voices WHERE keep_alive_tried_at > clock_timestamp() - interval '1 hour'),
+WITH recent AS (
+    SELECT count(*) AS tried FROM voices WHERE keep_alive_tried_at > clock_timestamp() - interval '1 hour'),
 due AS (
     SELECT voice_id FROM voices, recent
     WHERE status = 'active' AND expires_at IS NOT NULL AND lost_at IS NULL AND recent.tried < $1
@@ -78,7 +78,7 @@ class KeepAlive:
     def __init__(
         self,
         database: Database,
-        providers: Mapping[str, VoiceProvider],
+        providers: Mapping[str, ProviderAccounts],
         on_ended: Callable[[KeepAliveOutcome, Spoken | None], None] = lambda outcome, spoken: None,
     ) -> None:
         self._database = database
@@ -90,11 +90,11 @@ class KeepAlive:
 
         Raises KeyError for an upstream that makes no voices, DatabaseUnavailableError.
         """
-        provider = self._providers[upstream]
         done: dict[KeepAliveOutcome, int] = {"kept": 0, "lost": 0, "failed": 0}
-        # Each is tried once in _AGAIN_SECONDS, so this ends.
-        while (due := await self._database.transact(lambda connection: _take(connection, provider, terms))) is not None:
-            done[await self._keep(provider, due, terms.line)] += 1
+        for provider in list(self._providers[upstream].values()):
+            # Each is tried once in _AGAIN_SECONDS, so this ends.
+            while (due := await self._take(provider, terms)) is not None:
+                done[await self._keep(provider, due, terms.line)] += 1
         return done
 
     async def follow(self, upstream: str, terms: KeepAliveTerms) -> None:
@@ -107,6 +107,16 @@ class KeepAlive:
             except Exception:  # noqa: BLE001  # the voices must have their next turn, whatever it was
                 _log.exception("keep_alive_failed", upstream=upstream)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _take(self, provider: VoiceProvider, terms: KeepAliveTerms) -> _Due | None:
+        values = (terms.per_hour, terms.ahead_seconds, provider.name, provider.provider_account)
+
+        async def take(connection: Connection) -> asyncpg.Record | None:
+            await connection.execute(_ALONE)
+            return await connection.fetchrow(_TAKE, *values)
+
+        row = await self._database.transact(take)
+        return None if row is None else _Due(**row)
 
     async def _keep(self, provider: VoiceProvider, due: _Due, line: str) -> KeepAliveOutcome:
         spoken = None
@@ -133,9 +143,3 @@ async def house_costs(connection: Connection) -> list[asyncpg.Record]:
     """What the house has paid, by day (UTC) and kind: calls, characters, and voices paid for with their first use."""
     rows: list[asyncpg.Record] = await connection.fetch(_COSTS)
     return rows
-
-
-async def _take(connection: Connection, provider: VoiceProvider, terms: KeepAliveTerms) -> _Due | None:
-    home = (provider.name, provider.provider_account)
-    row = await connection.fetchrow(_TAKE, terms.per_hour, terms.ahead_seconds, *home)
-    return None if row is None else _Due(**row)

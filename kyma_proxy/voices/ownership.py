@@ -16,6 +16,7 @@ from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.memory import Memory
 from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database
+from kyma_proxy.flow import VoiceAtProvider
 from kyma_proxy.tasks import Tasks
 
 VOICES_CHANNEL: Final = "kyma_voices"
@@ -27,9 +28,12 @@ _WARM_SECONDS: Final = 60.0
 _WARM_MAX: Final = 1000
 _VOICE_ID_MAX_CHARS: Final = 256
 _LOOK_UP: Final = """
-SELECT voice_id, account_id, status, provider_voice_id FROM voices WHERE voice_id = ANY($1::text[])
+SELECT voice_id, account_id, status, coalesce(provider_voice_id, voice_id) AS provider_voice_id, upstream,
+       provider_account
+FROM voices WHERE voice_id = ANY($1::text[])
 UNION ALL
-SELECT provider_voice_id, account_id, status, NULL FROM voices WHERE provider_voice_id = ANY($1::text[])
+SELECT provider_voice_id, account_id, status, provider_voice_id, upstream, provider_account
+FROM voices WHERE provider_voice_id = ANY($1::text[])
 """
 """A voice that its provider calls otherwise is on file under both ids."""
 _KEEP_WARM: Final = f"/* keep warm */ {_LOOK_UP}"
@@ -42,8 +46,8 @@ class _Standing:
 
     account_id: str | None
     active: bool = True
-    provider_voice_id: str | None = None
-    """What the provider calls the voice, if that is another id."""
+    home: VoiceAtProvider | None = None
+    """Where a voice on file lives."""
 
 
 _UNLISTED: Final = _Standing(None)
@@ -151,8 +155,8 @@ class OwnershipBook:
                 found.append(each)
         return found
 
-    async def names_at_provider(self, voice_ids: Collection[str]) -> Mapping[str, str]:
-        """What providers call those of these voices that they call otherwise; empty nearly always.
+    async def at_provider(self, voice_ids: Collection[str]) -> Mapping[str, VoiceAtProvider]:
+        """Where those of these voices live that are on file.
 
         Ask for voices that were just found not to be forbidden: then no round trip is needed, unless what was found is
         forgotten already. Raises DatabaseUnavailableError where it is not known.
@@ -162,8 +166,11 @@ class OwnershipBook:
         if standings is None:
             recollect = partial(self._all_owned, ours, self._owned.known)
             standings = await self._outage.ask(partial(self._look_up, ours), recollect)
-        names = {each: standing.provider_voice_id for each, standing in standings.items()}
-        return {each: name for each, name in names.items() if name is not None}
+        now = monotonic_seconds()
+        adopted = {each: self._owned.known(each, now) for each in voice_ids if each not in standings}
+        found = {**standings, **adopted}
+        homes = {each: standing.home for each, standing in found.items() if standing is not None}
+        return {each: home for each, home in homes.items() if home is not None}
 
     def _all_owned(
         self, ids: Collection[str], look: Callable[[str, float], _Standing | None]
@@ -229,7 +236,11 @@ class OwnershipBook:
         asked_at = monotonic_seconds()
         rows = await self._database.fetch(sql, list(ids))
         found = {
-            row["voice_id"]: _Standing(row["account_id"], row["status"] == "active", row["provider_voice_id"])
+            row["voice_id"]: _Standing(
+                row["account_id"],
+                row["status"] == "active",
+                VoiceAtProvider(row["upstream"], row["provider_account"], row["provider_voice_id"]),
+            )
             for row in rows
         }
         standings = {each: found.get(each, _UNLISTED) for each in ids}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -66,9 +67,8 @@ class Spoken:
     voices: int
 
 
-@runtime_checkable
 class VoiceProvider(Protocol):
-    """An upstream that can make voices."""
+    """One account at a provider that makes voices."""
 
     name: str
     """The upstream's name in the configuration."""
@@ -106,3 +106,33 @@ class VoiceProvider(Protocol):
 
     async def delete_upload(self, file_id: int) -> None:
         """Delete an uploaded recording; deleting one that is not there is success. Raises ProviderError."""
+
+
+class ProviderAccounts(Mapping[str, VoiceProvider]):
+    """The accounts of one upstream at its provider, by name; a new voice goes to one of them by weight."""
+
+    def __init__(self, weighted: Sequence[tuple[VoiceProvider, int]]) -> None:
+        """At least one weight is above zero; an account of weight zero only keeps what it has."""
+        self._accounts = {provider.provider_account: provider for provider, _ in weighted}
+        self._weights = [weight for _, weight in weighted]
+
+    def __getitem__(self, name: str) -> VoiceProvider:
+        return self._accounts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._accounts)
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def choose(self) -> VoiceProvider:
+        """The account for what belongs to none yet."""
+        (chosen,) = random.choices(list(self._accounts.values()), self._weights)  # noqa: S311 - spreads load
+        return chosen
+
+
+@runtime_checkable
+class MakesVoices(Protocol):
+    """An upstream that can make voices."""
+
+    voice_accounts: ProviderAccounts

@@ -11,7 +11,7 @@ from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.voices import mints
 from kyma_proxy.voices.cleanups import ProviderCleanups
 from kyma_proxy.voices.mints import Mint
-from kyma_proxy.voices.provider import VoiceProvider
+from kyma_proxy.voices.provider import ProviderAccounts
 
 LONGEST_CLONE_SECONDS: Final = 3600.0
 """Of a provider that is no longer configured, or was under another account then: its operator will need a while."""
@@ -30,7 +30,7 @@ class Reconciler:
     def __init__(
         self,
         database: Database,
-        providers: Mapping[str, VoiceProvider],
+        providers: Mapping[str, ProviderAccounts],
         cleanups: ProviderCleanups,
         on_voided: Callable[[], None] = lambda: None,
     ) -> None:
@@ -61,7 +61,9 @@ class Reconciler:
     async def _end(self, connection: Connection) -> Mint | None:
         mint = await mints.find_left_over(connection)
         if mint is not None:
-            provider = self._providers.get(mint.voice.home.upstream)
+            home = mint.voice.home
+            accounts = self._providers.get(home.upstream)
+            provider = None if accounts is None else accounts.get(home.provider_account)
             seconds = LONGEST_CLONE_SECONDS if provider is None else provider.longest_clone_seconds
             await mints.fail(connection, mint, seconds)
         return mint

@@ -111,7 +111,7 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
         form = received.form
         with slot, form.upload as upload:
             judgement, file_hash = await self._judge(flow, upload)
-            provider = self.services.voice_providers[self.config.upstream]
+            provider = self.services.voice_providers[self.config.upstream].choose()
             fingerprint = fingerprint_of(self.name, form.model, form.name, file_hash)
             attempt = Attempt(flow.path, fingerprint, received.repetition, flow.client_connected)
             order = MintOrder(identity.account_id, "clone", form.name, self.config.price_usd, provider, attempt)

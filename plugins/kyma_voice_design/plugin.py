@@ -71,7 +71,7 @@ class VoiceDesigner(Plugin[VoiceDesignConfig]):
         return parse_document(unpack(received, self.config.max_body_bytes) if packed else received)
 
     async def _mint(self, flow: Flow, identity: Identity, request: DesignRequest, repetition: Repetition) -> Reply:
-        provider = self.services.voice_providers[self.config.upstream]
+        provider = self.services.voice_providers[self.config.upstream].choose()
         design = request.design(self.config.default_preview_text)
         fingerprint = fingerprint_of(
             *(self.name, request.model, request.name, request.description, request.preview_text),

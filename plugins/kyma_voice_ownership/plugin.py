@@ -61,9 +61,9 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
     async def handle(self, flow: Flow, proceed: Proceed) -> Reply:
         """Proceed with a body in which every voice may be used by the caller, and with what was read of it.
 
-        Sets `document`, `model` and `voice_names`; the body goes on byte for byte as it came. Raises GatewayError
-        INVALID_REQUEST, TOO_LARGE, UNSUPPORTED_FORMAT for a body that cannot be read in one way, VOICE_NOT_OWNED,
-        UNAVAILABLE.
+        Sets `document`, `model` and `voices_at_provider`; the body goes on byte for byte as it came. Raises
+        GatewayError INVALID_REQUEST, TOO_LARGE, UNSUPPORTED_FORMAT for a body that cannot be read in one way,
+        VOICE_NOT_OWNED, UNAVAILABLE.
         """
         if flow.identity is None:
             raise RuntimeError("voice_ownership stands behind a plugin that provides an identity")
@@ -77,7 +77,7 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
         model = _model(document)
         await self._require_allowed(flow, flow.identity.account_id, candidates)
         flow.document, flow.model, flow.body = document, model, WholeBody(received)
-        flow.voice_names = await self.services.ownership.names_at_provider(candidates)
+        flow.voices_at_provider = await self.services.ownership.at_provider(candidates)
         flow.facts["model"] = None if model is None else model[:LOGGED_CHARS_MAX]
         return await self._proceed(flow, proceed, self.services.ownership.owned(flow.identity.account_id, candidates))
 

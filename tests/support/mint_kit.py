@@ -19,7 +19,7 @@ from kyma_proxy.voices.attempts import Attempt, Repetition, fingerprint_of
 from kyma_proxy.voices.cleanups import ProviderCleanups
 from kyma_proxy.voices.leases import Leases
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder, MintParts, MintPatience
-from kyma_proxy.voices.provider import Recording, Spoken, StoredUpload, VoiceDesign, VoiceLostError
+from kyma_proxy.voices.provider import ProviderAccounts, Recording, Spoken, StoredUpload, VoiceDesign, VoiceLostError
 from kyma_proxy.voices.reconciler import Reconciler
 from kyma_proxy.voices.running import RunningMints
 
@@ -130,10 +130,11 @@ class Stage:
         self.database = database
         self.account_id = account_id
         self.provider = Provider()
+        self.accounts = ProviderAccounts([(self.provider, 1)])
         self.tasks = Tasks()
         self.leases = Leases(database)
-        self.cleanups = ProviderCleanups(database, {"minimax": self.provider})
-        self.reconciler = Reconciler(database, {"minimax": self.provider}, self.cleanups)
+        self.cleanups = ProviderCleanups(database, {"minimax": self.accounts})
+        self.reconciler = Reconciler(database, {"minimax": self.accounts}, self.cleanups)
         self.running = RunningMints(database, feed or SilentFeed())
         self.patience = PATIENCE
         self.failpoints: Failpoints = NO_FAILPOINTS

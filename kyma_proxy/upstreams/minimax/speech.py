@@ -6,28 +6,71 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from multidict import CIMultiDict
 
-from kyma_proxy.flow import ClientLeftError, Flow, Reply
+from kyma_proxy.errors import ErrorCode, GatewayError
+from kyma_proxy.flow import ClientLeftError, Flow, Reply, VoiceAtProvider
 from kyma_proxy.settings.models import MiniMaxUpstreamSettings
 from kyma_proxy.upstreams.errors import TransportError
-from kyma_proxy.upstreams.minimax.calls import Calls
+from kyma_proxy.upstreams.minimax.calls import OPERATOR_FAULT, Calls
 from kyma_proxy.upstreams.minimax.speech_outcome import SpeechOutcome
+from kyma_proxy.upstreams.minimax.speech_refusals import no_account
 from kyma_proxy.upstreams.minimax.speech_request import SpeechRequest, read_speech_request
 from kyma_proxy.upstreams.minimax.speech_stream import SpeechStream
 from kyma_proxy.upstreams.minimax.whole_audio import WholeAnswers
 from kyma_proxy.upstreams.presence import while_client_waits
-from kyma_proxy.upstreams.transport import IncomingReply
+from kyma_proxy.upstreams.transport import IncomingReply, Transport
+from kyma_proxy.voices.provider import ProviderAccounts
 
 SPEECH_PATH = "/v1/audio/speech"
 PROVIDER_PATH = "/v1/t2a_v2"
+_log = structlog.get_logger("kyma_proxy.upstreams.minimax")
+
+
+class Voices:
+    """Whose key speaks: the one that owns the voice; for the provider's own voices any, by weight."""
+
+    def __init__(self, upstream: str, calls: Mapping[str, Calls], accounts: ProviderAccounts) -> None:
+        self._upstream = upstream
+        self._calls = calls
+        self._accounts = accounts
+
+    def place(self, wanted: SpeechRequest, homes: Mapping[str, VoiceAtProvider]) -> tuple[str, SpeechRequest]:
+        """The account to speak with, and the request with the ids that its voices have there.
+
+        Raises GatewayError INVALID_REQUEST for voices of several accounts, PROVIDER_ERROR for a voice of an account
+        that is not configured (any more).
+        """
+        own = {voice_id: homes[voice_id] for voice_id in wanted.voice_ids if voice_id in homes}
+        if not own:
+            return self._accounts.choose().provider_account, wanted
+        owners = {(home.upstream, home.provider_account) for home in own.values()}
+        if len(owners) > 1:
+            message = "These voices live in different accounts at the speech provider and cannot be mixed."
+            raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+        named = wanted.with_names({voice_id: home.provider_voice_id for voice_id, home in own.items()})
+        ((upstream, account),) = owners
+        if upstream == self._upstream and account in self._calls:
+            return account, named
+        if len(self._calls) == 1:
+            # Voices that were adopted under other names than the configuration's: there is one account they can be of.
+            return next(iter(self._calls)), named
+        _log.error("voice_without_account", upstream=upstream, provider_account=account, voice_ids=sorted(own))
+        next(iter(self._calls.values())).transport.count_failure(OPERATOR_FAULT)
+        raise no_account()
+
+    def calls_of(self, account: str) -> Calls:
+        """How calls of an account are written down."""
+        return self._calls[account]
 
 
 class Speech:
     """Turns a checked request into audio."""
 
-    def __init__(self, calls: Calls, settings: MiniMaxUpstreamSettings) -> None:
-        self._calls = calls
+    def __init__(self, voices: Voices, transport: Transport, settings: MiniMaxUpstreamSettings) -> None:
+        self._voices = voices
+        self._transport = transport
         self._models = settings.models
         self._input_chars_max = settings.max_input_chars
         self._timeouts = settings.timeouts
@@ -39,12 +82,14 @@ class Speech:
         Raises GatewayError for a request that cannot be honoured and for every failure of the provider before its
         first audio, ClientLeftError when the client left before: the call is then ended.
         """
-        wanted = read_speech_request(document, self._models, self._input_chars_max).with_names(flow.voice_names)
-        outcome = SpeechOutcome(flow, self._calls, PROVIDER_PATH)
+        wanted = read_speech_request(document, self._models, self._input_chars_max)
+        account, wanted = self._voices.place(wanted, flow.voices_at_provider)
+        calls = self._voices.calls_of(account)
+        outcome = SpeechOutcome(flow, calls, PROVIDER_PATH)
         headers = CIMultiDict({"Content-Type": wanted.format.content_type})
         try:
-            async with while_client_waits(flow.client_connected, self._calls.transport.wheel):
-                reply = await self._ask(wanted, outcome)
+            async with while_client_waits(flow.client_connected, self._transport.wheel):
+                reply = await self._ask(calls, wanted, outcome)
                 if wanted.stream and _is_event_stream(reply):
                     return Reply(200, headers, await self._first_audio(reply, outcome))
                 return Reply(200, headers, await self._all_audio(reply, wanted.answer_bytes_max(), outcome))
@@ -52,13 +97,13 @@ class Speech:
             outcome.cut()
             raise
 
-    async def _ask(self, wanted: SpeechRequest, outcome: SpeechOutcome) -> IncomingReply:
+    async def _ask(self, calls: Calls, wanted: SpeechRequest, outcome: SpeechOutcome) -> IncomingReply:
         accept = "text/event-stream, application/json" if wanted.stream else "application/json"
         fields = wanted.provider_fields()
         seconds = self._timeouts.first_byte_seconds
-        request = self._calls.json_request(PROVIDER_PATH, fields, seconds, accept=accept)
+        request = calls.json_request(PROVIDER_PATH, fields, seconds, accept=accept)
         try:
-            reply = await self._calls.transport.send(request)
+            reply = await self._transport.send(request)
         except TransportError as failure:
             raise outcome.lost(failure) from failure
         outcome.answered(reply)

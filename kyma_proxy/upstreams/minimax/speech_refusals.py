@@ -97,6 +97,11 @@ def no_such_voice() -> GatewayError:
     return GatewayError(*_NO_SUCH_VOICE)
 
 
+def no_account() -> GatewayError:
+    """What the client is told of a voice of whose account we have no key: only the operator can put that right."""
+    return GatewayError(*_FAILED)
+
+
 def unusable() -> GatewayError:
     """What the client is told of an answer that is called a success and has no whole audio in it."""
     return GatewayError(ErrorCode.PROVIDER_ERROR, "The speech provider's audio is unusable.")

@@ -53,6 +53,11 @@ class SpeechRequest:
     speed: float | None
     stream: bool
 
+    @property
+    def voice_ids(self) -> tuple[str, ...]:
+        """The voices that speak."""
+        return tuple(it.voice_id for it in self.mix) or (self.voice_id,)
+
     def with_names(self, names: Mapping[str, str]) -> SpeechRequest:
         """The same with voices under the ids that they have at the provider."""
         if not names:

@@ -1,8 +1,6 @@
-"""MiniMax as an upstream: it speaks, and makes voices under ids that we choose."""
+"""MiniMax as an upstream: it speaks, and makes voices under ids that we choose, in one account there or in several."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
@@ -11,21 +9,14 @@ from kyma_proxy.settings.models import MiniMaxUpstreamSettings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.doors import Health
-from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
-from kyma_proxy.upstreams.minimax.client import MiniMaxClient
-from kyma_proxy.upstreams.minimax.cloning import Cloning
-from kyma_proxy.upstreams.minimax.making import make_once
-from kyma_proxy.upstreams.minimax.speech import SPEECH_PATH, Speech
+from kyma_proxy.upstreams.minimax.account import MiniMaxAccount
+from kyma_proxy.upstreams.minimax.speech import SPEECH_PATH, Speech, Voices
 from kyma_proxy.upstreams.transport import Transport
-from kyma_proxy.voices.provider import Recording, Spoken, StoredUpload, VoiceDesign
-from kyma_proxy.voices.registry import VoiceOrigin
-
-DEFAULT_MODEL = "speech-02-turbo"
-"""What a line is spoken with where no model is configured for speech."""
+from kyma_proxy.voices.provider import ProviderAccounts
 
 
 class MiniMaxUpstream(Upstream):
-    """One account at MiniMax (a VoiceProvider). Clean-up runs as obligations of `tasks`: stop after draining those."""
+    """MiniMax's API. Clean-up of its accounts runs as obligations of `tasks`: stop after draining those."""
 
     def __init__(
         self,
@@ -37,16 +28,18 @@ class MiniMaxUpstream(Upstream):
         health: Health | None = None,
     ) -> None:
         self.name = name
-        self.provider_account = settings.provider_account
-        self.longest_clone_seconds = max(settings.longest_clone_seconds, settings.clone_timeout_seconds)
-        self.unused_seconds: float | None = settings.unused_voice_hours * 3600
-        models = sorted(settings.models.values())
-        self._cheapest_model = next((it for it in models if "turbo" in it), models[0] if models else DEFAULT_MODEL)
         self._transport = Transport(settings.doors, settings.timeouts, health)
-        calls = Calls(self._transport, Credentials(settings.api_key, settings.group_id))
-        self._client = MiniMaxClient(calls, settings.clone_timeout_seconds, failpoints=failpoints)
-        self._cloning = Cloning(self._client, tasks)
-        self._speech = Speech(calls, settings)
+        accounts = {
+            each.provider_account: MiniMaxAccount(
+                name, each, settings, self._transport, tasks=tasks, failpoints=failpoints
+            )
+            for each in settings.all_accounts
+        }
+        weights = [each.weight for each in settings.all_accounts]
+        self.voice_accounts = ProviderAccounts(list(zip(accounts.values(), weights, strict=True)))
+        """A MakesVoices."""
+        calls = {account: each.calls for account, each in accounts.items()}
+        self._speech = Speech(Voices(name, calls, self.voice_accounts), self._transport, settings)
 
     async def start(self) -> None:
         """Open the pool."""
@@ -64,31 +57,3 @@ class MiniMaxUpstream(Upstream):
         if flow.document is None or (flow.method, flow.path) != ("POST", SPEECH_PATH):
             raise GatewayError(ErrorCode.NOT_FOUND, "This upstream serves no such endpoint.")
         return await self._speech.speak(flow, flow.document)
-
-    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
-        """Make the voice from the recording; see `Cloning.clone`. Raises ProviderError."""
-        await self._cloning.clone(voice_id, recording)
-
-    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
-        """Make the voice from its description; the id that it has here. Raises ProviderError.
-
-        An answer that was lost is asked for once more under the same id; where the provider insists on its own ids,
-        the first voice is then left over there, under an id that nobody was ever told.
-        """
-        return await make_once(lambda: self._client.voice_design(voice_id, design), voice_id, voice_id)
-
-    async def speak_a_line(self, voice_id: str, text: str) -> Spoken:
-        """Speak with a voice by its id here, in the cheapest model that is configured. Raises ProviderError."""
-        return await self._client.speak(self._cheapest_model, voice_id, text)
-
-    async def delete_voice(self, voice_id: str, kind: VoiceOrigin) -> None:
-        """Delete a voice by its id here; deleting one that is not there is success. Raises ProviderError."""
-        await self._client.delete_voice(voice_id, kind)
-
-    async def list_uploads(self) -> Sequence[StoredUpload]:
-        """The recordings that `clone_voice` uploaded and that still lie there. Raises ProviderError."""
-        return await self._cloning.list_uploads()
-
-    async def delete_upload(self, file_id: int) -> None:
-        """Delete an uploaded recording; deleting one that is not there is success. Raises ProviderError."""
-        await self._client.delete_file(file_id)

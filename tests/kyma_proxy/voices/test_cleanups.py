@@ -6,7 +6,7 @@ import pytest
 
 from kyma_proxy.database.pool import Database
 from kyma_proxy.voices.cleanups import ProviderCleanups
-from kyma_proxy.voices.provider import ProviderError
+from kyma_proxy.voices.provider import ProviderAccounts, ProviderError
 from mint_kit import Stage
 
 DUE_IN = "SELECT extract(epoch FROM due_at - clock_timestamp())::float8 FROM provider_cleanups"
@@ -88,8 +88,8 @@ async def test_the_recording_goes_with_the_voice_and_others_stay(stage: Stage) -
 async def test_a_provider_that_is_no_longer_ours_is_never_asked(stage: Stage, account: str) -> None:
     voice_id = await _failed_voice(stage)
     stage.provider.deletion_fault = None
-    providers = {"minimax": stage.provider} if account == "another" else {}
     stage.provider.provider_account = account
+    providers = {"minimax": ProviderAccounts([(stage.provider, 1)])} if account == "another" else {}
     ended: list[str] = []
     calls = len(stage.provider.calls)
     await _make_due(stage.database)
@@ -103,7 +103,7 @@ async def test_a_provider_that_is_no_longer_ours_is_never_asked(stage: Stage, ac
 async def test_outcomes_are_told(stage: Stage) -> None:
     await _failed_voice(stage)
     ended: list[str] = []
-    cleanups = ProviderCleanups(stage.database, {"minimax": stage.provider}, ended.append)
+    cleanups = ProviderCleanups(stage.database, {"minimax": stage.accounts}, ended.append)
     await _make_due(stage.database)
     await cleanups.run_due()
     stage.provider.deletion_fault = None

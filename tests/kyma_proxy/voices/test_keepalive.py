@@ -21,7 +21,7 @@ class Keeper:
     def __init__(self, stage: Stage) -> None:
         self.told: list[tuple[KeepAliveOutcome, Spoken | None]] = []
         self._keep_alive = KeepAlive(
-            stage.database, {"minimax": stage.provider}, lambda outcome, spoken: self.told.append((outcome, spoken))
+            stage.database, {"minimax": stage.accounts}, lambda outcome, spoken: self.told.append((outcome, spoken))
         )
 
     async def run(self, terms: KeepAliveTerms = TERMS) -> Mapping[KeepAliveOutcome, int]:
@@ -110,7 +110,7 @@ async def test_following_goes_on_whatever_happens(stage: Stage, monkeypatch: pyt
     monkeypatch.setattr("kyma_proxy.voices.keepalive.LOOK_SECONDS", 0.01)
     voice_id = await voice(stage, hours_left=1)
     stage.provider.speech_fault = ZeroDivisionError()
-    following = asyncio.ensure_future(KeepAlive(stage.database, {"minimax": stage.provider}).follow("minimax", TERMS))
+    following = asyncio.ensure_future(KeepAlive(stage.database, {"minimax": stage.accounts}).follow("minimax", TERMS))
     async with asyncio.timeout(5):
         while await stage.database.fetchval("SELECT keep_alive_tried_at FROM voices") is None:
             await asyncio.sleep(0.01)

@@ -15,6 +15,7 @@ from kyma_proxy.database.errors import DatabaseUnavailableError
 from kyma_proxy.database.feed import ChangeFeed
 from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database, DatabaseTarget
+from kyma_proxy.flow import VoiceAtProvider
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import ownership, registry
 from kyma_proxy.voices.ownership import UNLISTED_SECONDS, OwnershipBook
@@ -469,6 +470,9 @@ async def _asked_for_ten_seconds(view: OwnershipBook, account_id: str) -> None:
         await asyncio.sleep(0.05)
 
 
+AT_PROVIDER = {OWN: VoiceAtProvider("minimax", "default", "ttv-1")}
+
+
 async def named_by_its_provider(database: Database, account_id: str) -> set[str]:
     await adopt(database, OWN, account_id)
     await database.execute("UPDATE voices SET provider_voice_id = 'ttv-1' WHERE voice_id = $1", OWN)
@@ -479,11 +483,15 @@ async def test_a_voice_that_its_provider_calls_otherwise_is_on_file_under_both_i
     view: OwnershipBook, database: Database, asked: Asked, ada: str, bob: str
 ) -> None:
     both = await named_by_its_provider(database, ada)
-    assert await view.names_at_provider({OWN, "kyma_00000000000000ff"}) == {OWN: "ttv-1"}
+    assert await view.at_provider({OWN, "kyma_00000000000000ff"}) == {
+        OWN: VoiceAtProvider("minimax", "default", "ttv-1")
+    }
     assert await view.forbidden(ada, both) == frozenset()
     assert await view.forbidden(bob, both) == both
     times = asked.times
-    assert await view.names_at_provider({OWN, "English_Graceful_Lady"}) == {OWN: "ttv-1"}
+    assert await view.at_provider({OWN, "English_Graceful_Lady"}) == {
+        OWN: VoiceAtProvider("minimax", "default", "ttv-1")
+    }
     assert asked.times == times
     await database.transact(lambda connection: registry.revoke(connection, OWN))
     await asyncio.sleep(0.2)
@@ -494,6 +502,6 @@ async def test_names_outlive_an_outage(behind: OwnershipBook, database: Database
     await behind.forbidden(ada, await named_by_its_provider(database, ada))
     await relay.stop()
     await asyncio.sleep(0.2)
-    assert await behind.names_at_provider({OWN}) == {OWN: "ttv-1"}
+    assert await behind.at_provider({OWN}) == AT_PROVIDER
     with pytest.raises(DatabaseUnavailableError):
-        await behind.names_at_provider({"kyma_00000000000000ff"})
+        await behind.at_provider({"kyma_00000000000000ff"})

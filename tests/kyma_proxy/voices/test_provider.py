@@ -1,8 +1,18 @@
 """What a provider must be."""
 
+from collections import Counter
 from collections.abc import Sequence
 
-from kyma_proxy.voices.provider import ProviderError, Recording, Spoken, StoredUpload, VoiceDesign, VoiceProvider
+from kyma_proxy.voices.provider import (
+    MakesVoices,
+    ProviderAccounts,
+    ProviderError,
+    Recording,
+    Spoken,
+    StoredUpload,
+    VoiceDesign,
+    VoiceProvider,
+)
 
 
 class _Provider:
@@ -30,9 +40,31 @@ class _Provider:
         return None
 
 
-def test_what_has_the_methods_is_a_provider_and_nothing_else_is() -> None:
-    assert isinstance(_Provider(), VoiceProvider)
-    assert not isinstance(object(), VoiceProvider)
+class _Upstream:
+    def __init__(self, accounts: ProviderAccounts) -> None:
+        self.voice_accounts = accounts
+
+
+def _account(name: str) -> VoiceProvider:
+    provider = _Provider()
+    provider.provider_account = name
+    return provider
+
+
+def test_what_has_accounts_makes_voices_and_nothing_else_does() -> None:
+    assert isinstance(_Upstream(ProviderAccounts([(_Provider(), 1)])), MakesVoices)
+    assert not isinstance(object(), MakesVoices)
+
+
+def test_new_voices_go_to_accounts_by_weight_and_old_ones_are_found_by_name() -> None:
+    accounts = ProviderAccounts([(_account("a"), 3), (_account("b"), 1), (_account("old"), 0)])
+    chosen = Counter(accounts.choose().provider_account for _ in range(4000))
+    assert set(chosen) == {"a", "b"}
+    assert 2.4 < chosen["a"] / chosen["b"] < 3.8
+    assert accounts["old"].provider_account == "old"
+    assert list(accounts) == ["a", "b", "old"]
+    assert accounts.get("gone") is None
+    assert len(accounts) == 3
 
 
 def test_an_error_is_final_and_known_unless_it_says_otherwise() -> None:

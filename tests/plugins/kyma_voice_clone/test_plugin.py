@@ -15,6 +15,7 @@ from kyma_proxy.api import (
     Flow,
     GatewayError,
     Identity,
+    ProviderAccounts,
     Recording,
     Reply,
 )
@@ -44,7 +45,8 @@ class _Provider:
 class _Stage:
     def __init__(self, config: dict[str, Any]) -> None:
         self.minting, self.provider = MintingWithoutBooks(), _Provider()
-        services = make_services(minting=self.minting, voice_providers={"minimax": self.provider})
+        providers = {"minimax": ProviderAccounts([(self.provider, 1)])}
+        services = make_services(minting=self.minting, voice_providers=providers)
         self.plugin = VoiceClone(VoiceCloneConfig.model_validate({"upstream": "minimax", **config}), services)
 
     async def handle(self, flow: Flow) -> Reply:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from kyma_proxy.api import ErrorCode, Flow, GatewayError, Identity, Reply, VoiceDesign
+from kyma_proxy.api import ErrorCode, Flow, GatewayError, Identity, ProviderAccounts, Reply, VoiceDesign
 from kyma_proxy.testing.flows import BytesBody, make_flow
 from kyma_proxy.testing.services import MintingWithoutBooks, make_services
 from kyma_voice_design.config import VoiceDesignConfig
@@ -33,7 +33,7 @@ class Provider:
 class Stage:
     def __init__(self, **config: Any) -> None:
         self.minting, self.provider = MintingWithoutBooks(), Provider()
-        providers: Any = {"minimax": self.provider}
+        providers: Any = {"minimax": ProviderAccounts([(self.provider, 1)])}
         services = make_services(minting=self.minting, voice_providers=providers)
         self.plugin = VoiceDesigner(VoiceDesignConfig(upstream="minimax", **config), services)
 

@@ -18,13 +18,17 @@ from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.errors import FailureKind, TransportError
 from kyma_proxy.upstreams.minimax import cloning
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
-from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload
+from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceProvider
 
 RECORDING = Recording(bytearray(b"RIFF" + bytes(1000)), "wav")
 SPEECH = Recording(sample_recording(), "mp3")
 VOICE = "kyma_0123456789abcdef"
 FILE = 318207745120993412
 UPLOAD, CLONE, LIST, DELETE_FILE = "/v1/files/upload", "/v1/voice_clone", "/v1/files/list", "/v1/files/delete"
+
+
+def account_of(upstream: MiniMaxUpstream) -> VoiceProvider:
+    return upstream.voice_accounts.choose()
 
 
 @pytest.fixture
@@ -114,7 +118,7 @@ async def test_the_answer_does_not_wait_for_the_deletion(make: Any, provider: An
 
     provider.answers["/v1/files/delete"] = slow
     upstream, tasks = await make(provider.base_url)
-    await upstream.clone_voice(VOICE, RECORDING)
+    await account_of(upstream).clone_voice(VOICE, RECORDING)
     await asyncio.wait_for(asked.wait(), 2)
     assert tasks.obligations == 1
     go_on.set()
@@ -126,7 +130,7 @@ async def test_the_upload_is_deleted_after_a_clone_that_failed(
 ) -> None:
     provider.answers["/v1/voice_clone"] = {"base_resp": {"status_code": code, "status_msg": "no"}}
     upstream, tasks = await make(provider.base_url)
-    error = await failure(upstream.clone_voice(VOICE, RECORDING))
+    error = await failure(account_of(upstream).clone_voice(VOICE, RECORDING))
     assert (error.code, error.should_retry, error.outcome_known) == (code, False, outcome_known)
     assert await tasks.drain(5)
     assert paths(provider) == ["/v1/files/upload", "/v1/voice_clone", "/v1/files/delete"]
@@ -141,7 +145,7 @@ async def test_the_upload_is_deleted_when_the_caller_stops_waiting(make: Any, pr
 
     provider.answers["/v1/voice_clone"] = stall
     upstream, tasks = await make(provider.base_url, clone_timeout_seconds=30)
-    caller = asyncio.get_running_loop().create_task(upstream.clone_voice(VOICE, RECORDING))
+    caller = asyncio.get_running_loop().create_task(account_of(upstream).clone_voice(VOICE, RECORDING))
     await asyncio.wait_for(cloning.wait(), 2)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -154,7 +158,7 @@ async def test_the_upload_is_deleted_when_the_caller_stops_waiting(make: Any, pr
 async def test_an_upload_that_failed_made_no_voice(code: int, should_retry: bool, make: Any, provider: Any) -> None:
     provider.answers["/v1/files/upload"] = {"base_resp": {"status_code": code, "status_msg": "no"}}
     upstream, tasks = await make(provider.base_url)
-    error = await failure(upstream.clone_voice(VOICE, RECORDING))
+    error = await failure(account_of(upstream).clone_voice(VOICE, RECORDING))
     assert (error.code, error.should_retry, error.outcome_known) == (code, should_retry, True)
     assert tasks.obligations == 0
     assert paths(provider) == ["/v1/files/upload"]
@@ -162,7 +166,7 @@ async def test_an_upload_that_failed_made_no_voice(code: int, should_retry: bool
 
 async def test_a_refused_connection_may_be_retried(make: Any, refused_url: str) -> None:
     upstream, _ = await make(refused_url)
-    error = await failure(upstream.clone_voice(VOICE, RECORDING))
+    error = await failure(account_of(upstream).clone_voice(VOICE, RECORDING))
     assert (error.code, error.should_retry, error.outcome_known) == (None, True, True)
 
 
@@ -173,7 +177,7 @@ async def test_deleting_the_upload_is_tried_a_few_times_where_that_may_help(
     provider.answers["/v1/files/delete"] = {"base_resp": {"status_code": code, "status_msg": "no"}}
     upstream, tasks = await make(provider.base_url)
     with capture_logs() as logs:
-        await upstream.clone_voice(VOICE, RECORDING)
+        await account_of(upstream).clone_voice(VOICE, RECORDING)
         assert await tasks.drain(5)
     assert paths(provider).count("/v1/files/delete") == attempts
     (left_over,) = [log for log in logs if log["event"] == "provider_upload_left_over"]
@@ -195,7 +199,7 @@ async def test_a_lost_answer_is_asked_for_once_more(
     simulator.inject(fault)
     upstream, tasks = await at(clone_timeout_seconds=0.5)
     with capture_logs() as logs:
-        await upstream.clone_voice(VOICE, SPEECH)
+        await account_of(upstream).clone_voice(VOICE, SPEECH)
     assert await tasks.drain(5)
     assert list(simulator.voices) == [VOICE]
     assert called(simulator) == [UPLOAD, CLONE, CLONE, DELETE_FILE]
@@ -213,7 +217,7 @@ async def test_the_second_ask_is_the_same_to_the_byte(make: Any, provider: Any) 
 
     provider.answers[CLONE] = lost
     upstream, _ = await make(provider.base_url)
-    await upstream.clone_voice(VOICE, RECORDING)
+    await account_of(upstream).clone_voice(VOICE, RECORDING)
     first, second = (body for path, body in provider.calls if path == CLONE)
     assert first == second == f'{{"file_id":{FILE},"voice_id":"{VOICE}"}}'.encode()
 
@@ -222,7 +226,7 @@ async def test_two_answers_that_do_not_come_leave_the_outcome_open(at: Any, simu
     simulator.inject(Fault(path=CLONE, stall_seconds=30, times=None))
     upstream, tasks = await at(clone_timeout_seconds=0.2)
     with capture_logs() as logs:
-        error = await failure(upstream.clone_voice(VOICE, SPEECH))
+        error = await failure(account_of(upstream).clone_voice(VOICE, SPEECH))
     assert verdict(error) == (None, False, False)
     assert await tasks.drain(5)
     assert called(simulator) == [UPLOAD, CLONE, CLONE, DELETE_FILE]
@@ -236,7 +240,7 @@ async def test_a_second_ask_that_is_refused_says_nothing_of_the_first(
     simulator.inject(Fault(path=CLONE, reset=True))
     simulator.inject(Fault(path=CLONE, error_code=code))
     upstream, _ = await at()
-    error = await failure(upstream.clone_voice(VOICE, SPEECH))
+    error = await failure(account_of(upstream).clone_voice(VOICE, SPEECH))
     assert verdict(error) == (code, False, False)
     assert called(simulator).count(CLONE) == 2
     assert "broken" in error.message
@@ -246,7 +250,7 @@ async def test_a_second_ask_that_is_refused_says_nothing_of_the_first(
 async def test_a_second_ask_that_finds_nobody_says_nothing_of_the_first(at: Any, simulator: MiniMaxSimulator) -> None:
     rig = Rig(CLONE_CALL=[lose(FailureKind.SILENT), lose(FailureKind.REFUSED)])
     upstream, _ = await at(rig)
-    assert verdict(await failure(upstream.clone_voice(VOICE, SPEECH))) == (None, False, False)
+    assert verdict(await failure(account_of(upstream).clone_voice(VOICE, SPEECH))) == (None, False, False)
     assert rig.passed.count(Failpoint.CLONE_CALL) == 2
     assert called(simulator).count(CLONE) == 0
 
@@ -266,7 +270,7 @@ async def test_an_answered_failure_is_not_asked_about_again(
 ) -> None:
     simulator.inject(fault)
     upstream, tasks = await at()
-    assert verdict(await failure(upstream.clone_voice(VOICE, SPEECH))) == (code, False, False)
+    assert verdict(await failure(account_of(upstream).clone_voice(VOICE, SPEECH))) == (code, False, False)
     assert await tasks.drain(5)
     assert called(simulator) == [UPLOAD, CLONE, DELETE_FILE]
 
@@ -278,7 +282,7 @@ async def test_a_clone_that_finds_nobody_is_not_asked_for_again(at: Any, simulat
 
     rig = Rig(CLONE_CALL=[go_away])
     upstream, _ = await at(rig)
-    assert verdict(await failure(upstream.clone_voice(VOICE, SPEECH))) == (None, True, True)
+    assert verdict(await failure(account_of(upstream).clone_voice(VOICE, SPEECH))) == (None, True, True)
     assert rig.passed == [Failpoint.UPLOAD_CALL, Failpoint.UPLOAD_ANSWERED, Failpoint.CLONE_CALL]
     assert not simulator.voices
 
@@ -297,7 +301,7 @@ async def test_the_upload_is_kept_until_the_second_ask_has_ended(at: Any, simula
     rig = Rig(CLONE_CALL=[look, look], CLONE_ANSWERED=[lose_it, look])
     upstream, tasks = await at(rig)
     with capture_logs() as logs:
-        assert (await failure(upstream.clone_voice(VOICE, Recording(b"no speech", "mp3")))).code == 1000
+        assert (await failure(account_of(upstream).clone_voice(VOICE, Recording(b"no speech", "mp3")))).code == 1000
     assert kept == [1, 1, 1, 1]
     assert await tasks.drain(5)
     assert not simulator.files
@@ -318,14 +322,14 @@ async def test_an_upload_whose_answer_is_lost_is_found_and_deleted(
 ) -> None:
     simulator.inject(fault)
     upstream, tasks = await at(timeouts=UpstreamTimeouts(first_byte_seconds=1))
-    assert verdict(await failure(upstream.clone_voice(VOICE, SPEECH))) == (None, False, False)
+    assert verdict(await failure(account_of(upstream).clone_voice(VOICE, SPEECH))) == (None, False, False)
     assert tasks.obligations == 0
     assert called(simulator) == [UPLOAD]
     (file_id,) = simulator.files
-    assert await upstream.list_uploads() == [StoredUpload(file_id, VOICE)]
-    await upstream.delete_upload(file_id)
-    assert await upstream.list_uploads() == []
-    await upstream.delete_upload(file_id)
+    assert await account_of(upstream).list_uploads() == [StoredUpload(file_id, VOICE)]
+    await account_of(upstream).delete_upload(file_id)
+    assert await account_of(upstream).list_uploads() == []
+    await account_of(upstream).delete_upload(file_id)
     assert called(simulator)[-1] == DELETE_FILE
 
 
@@ -347,7 +351,7 @@ async def test_only_our_own_names_are_listed(at: Any, simulator: MiniMaxSimulato
     client = await client_of(simulator.base_url, api_key=simulator.api_key, timeouts=UpstreamTimeouts())
     ids = {name: await client.upload_file(Recording(b"x", "mp3"), name) for name in [*foreign, *ours]}
     upstream, _ = await at()
-    found = await upstream.list_uploads()
+    found = await account_of(upstream).list_uploads()
     assert found == [StoredUpload(ids[name], name.partition(".")[0]) for name in ours]
     assert all(upload.file_id > 2**53 for upload in found)
     assert simulator.calls[-1].query == {"purpose": "voice_clone"}
@@ -368,12 +372,12 @@ async def test_a_listing_that_fails_is_no_empty_one(
 ) -> None:
     simulator.inject(fault)
     upstream, _ = await at()
-    assert verdict(await failure(upstream.list_uploads())) == expected
-    assert await upstream.list_uploads() == []
+    assert verdict(await failure(account_of(upstream).list_uploads())) == expected
+    assert await account_of(upstream).list_uploads() == []
 
 
 @pytest.mark.parametrize("fault", [Fault(set_fields={"files": None}), Fault(drop_fields=("files",))])
 async def test_a_listing_with_nothing_in_it_may_be_null(fault: Fault, at: Any, simulator: MiniMaxSimulator) -> None:
     simulator.inject(fault)
     upstream, _ = await at()
-    assert await upstream.list_uploads() == []
+    assert await account_of(upstream).list_uploads() == []

@@ -21,6 +21,10 @@ FILE = 318207745120993412
 SPOKEN = {"data": {"audio": "494433", "status": 2, "ced": ""}, "extra_info": {"usage_characters": 27}}
 
 
+def account_of(upstream: MiniMaxUpstream) -> VoiceProvider:
+    return upstream.voice_accounts.choose()
+
+
 @pytest.fixture
 async def make(settings: Any) -> AsyncIterator[Callable[..., Awaitable[tuple[MiniMaxUpstream, Tasks]]]]:
     opened: list[tuple[MiniMaxUpstream, Tasks]] = []
@@ -51,8 +55,8 @@ async def failure(call: Awaitable[object]) -> ProviderError:
 async def test_a_clone_uploads_under_the_voice_id_and_deletes_the_upload(make: Any, provider: Any) -> None:
     upstream, tasks = await make(provider.base_url, provider_account="team-a")
     assert isinstance(upstream, VoiceProvider)
-    assert (upstream.name, upstream.provider_account) == ("minimax", "team-a")
-    await upstream.clone_voice(VOICE, RECORDING)
+    assert (upstream.name, account_of(upstream).provider_account) == ("minimax", "team-a")
+    await account_of(upstream).clone_voice(VOICE, RECORDING)
     assert await tasks.drain(5)
     assert paths(provider) == ["/v1/files/upload", "/v1/voice_clone", "/v1/files/delete"]
     assert f'filename="{VOICE}.wav"'.encode() in provider.calls[0][1]
@@ -70,24 +74,24 @@ async def test_a_clone_uploads_under_the_voice_id_and_deletes_the_upload(make: A
 )
 async def test_how_long_the_provider_may_still_make_a_voice(more: dict[str, float], longest: float, make: Any) -> None:
     upstream, _ = await make("http://127.0.0.1:1", **more)
-    assert upstream.longest_clone_seconds == longest
+    assert account_of(upstream).longest_clone_seconds == longest
 
 
 async def test_what_a_lost_answer_left_is_listed_and_deleted(make: Any, provider: Any) -> None:
     provider.answers["/v1/files/list"] = {"files": [{"file_id": FILE, "filename": f"{VOICE}.m4a"}]}
     upstream, _ = await make(provider.base_url)
-    assert list(await upstream.list_uploads()) == [StoredUpload(FILE, VOICE)]
-    await upstream.delete_upload(FILE)
+    assert list(await account_of(upstream).list_uploads()) == [StoredUpload(FILE, VOICE)]
+    await account_of(upstream).delete_upload(FILE)
     assert provider.json_of("/v1/files/delete") == [{"file_id": FILE, "purpose": "voice_clone"}]
     provider.answers["/v1/files/delete"] = {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}
-    assert (await failure(upstream.delete_upload(FILE))).code == 1004
+    assert (await failure(account_of(upstream).delete_upload(FILE))).code == 1004
 
 
 async def test_deleting_a_voice(make: Any, provider: Any) -> None:
     upstream, _ = await make(provider.base_url)
-    await upstream.delete_voice(VOICE, "clone")
+    await account_of(upstream).delete_voice(VOICE, "clone")
     provider.answers["/v1/delete_voice"] = {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}
-    assert (await failure(upstream.delete_voice(VOICE, "clone"))).code == 1004
+    assert (await failure(account_of(upstream).delete_voice(VOICE, "clone"))).code == 1004
     assert provider.json_of("/v1/delete_voice")[0] == {"voice_type": "voice_cloning", "voice_id": VOICE}
 
 
@@ -296,9 +300,9 @@ async def test_quirk_31_a_legacy_field_is_no_error(speak: Any, provider: Any) ->
 async def test_a_voice_is_designed_and_deleted(make: Any, habit: Any) -> None:
     async with MiniMaxSimulator(behaviour=Behaviour(design_ids=habit)) as simulator:
         upstream, _ = await make(simulator.base_url, api_key=simulator.api_key)
-        made = await upstream.design_voice(VOICE, VoiceDesign("Calm.", "Hello."))
+        made = await account_of(upstream).design_voice(VOICE, VoiceDesign("Calm.", "Hello."))
         assert (made == VOICE) is (habit == "asked")
         (call,) = [call for call in simulator.calls if call.path == "/v1/voice_design"]
         assert call.json == {"prompt": "Calm.", "preview_text": "Hello.", "voice_id": VOICE}
-        await upstream.delete_voice(made, "design")
+        await account_of(upstream).delete_voice(made, "design")
         assert made not in simulator.voices

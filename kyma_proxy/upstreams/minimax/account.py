@@ -1,0 +1,77 @@
+"""One account at MiniMax, with its key: what makes voices there, and deletes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kyma_proxy.failpoints import Failpoints
+from kyma_proxy.settings.models import MiniMaxAccountSettings, MiniMaxUpstreamSettings
+from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
+from kyma_proxy.upstreams.minimax.client import MiniMaxClient
+from kyma_proxy.upstreams.minimax.cloning import Cloning
+from kyma_proxy.upstreams.minimax.making import make_once
+from kyma_proxy.upstreams.transport import Transport
+from kyma_proxy.voices.provider import Recording, Spoken, StoredUpload, VoiceDesign
+from kyma_proxy.voices.registry import VoiceOrigin
+
+DEFAULT_MODEL = "speech-02-turbo"
+"""What a line is spoken with where no model is configured for speech."""
+
+
+class MiniMaxAccount:
+    """A VoiceProvider, on a transport that the upstream starts and stops.
+
+    Clean-up runs as obligations of `tasks`: the transport is to be stopped after draining those.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        account: MiniMaxAccountSettings,
+        settings: MiniMaxUpstreamSettings,
+        transport: Transport,
+        *,
+        tasks: Tasks,
+        failpoints: Failpoints,
+    ) -> None:
+        self.name = name
+        self.provider_account = account.provider_account
+        self.longest_clone_seconds = max(settings.longest_clone_seconds, settings.clone_timeout_seconds)
+        self.unused_seconds: float | None = settings.unused_voice_hours * 3600
+        self.calls = Calls(transport, Credentials(account.api_key, account.group_id))
+        models = sorted(settings.models.values())
+        self._cheapest_model = next((it for it in models if "turbo" in it), models[0] if models else DEFAULT_MODEL)
+        self._client = MiniMaxClient(self.calls, settings.clone_timeout_seconds, failpoints=failpoints)
+        self._cloning = Cloning(self._client, tasks)
+
+    def __repr__(self) -> str:
+        return f"MiniMaxAccount({self.name!r}, {self.provider_account!r})"
+
+    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+        """Make the voice from the recording; see `Cloning.clone`. Raises ProviderError."""
+        await self._cloning.clone(voice_id, recording)
+
+    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+        """Make the voice from its description; the id that it has here. Raises ProviderError.
+
+        An answer that was lost is asked for once more under the same id; where the provider insists on its own ids,
+        the first voice is then left over there, under an id that nobody was ever told.
+        """
+        return await make_once(lambda: self._client.voice_design(voice_id, design), voice_id, voice_id)
+
+    async def speak_a_line(self, voice_id: str, text: str) -> Spoken:
+        """Speak with a voice by its id here, in the cheapest model that is configured. Raises ProviderError."""
+        return await self._client.speak(self._cheapest_model, voice_id, text)
+
+    async def delete_voice(self, voice_id: str, kind: VoiceOrigin) -> None:
+        """Delete a voice by its id here; deleting one that is not there is success. Raises ProviderError."""
+        await self._client.delete_voice(voice_id, kind)
+
+    async def list_uploads(self) -> Sequence[StoredUpload]:
+        """The recordings that `clone_voice` uploaded and that still lie there. Raises ProviderError."""
+        return await self._cloning.list_uploads()
+
+    async def delete_upload(self, file_id: int) -> None:
+        """Delete an uploaded recording; deleting one that is not there is success. Raises ProviderError."""
+        await self._client.delete_file(file_id)
