@@ -37,7 +37,6 @@ from kyma_proxy.observe.requests import RequestObserver
 from kyma_proxy.observe.storage import StorageMetrics
 from kyma_proxy.observe.tracing import Tracing
 from kyma_proxy.observe.upstreams import UpstreamMetrics
-from kyma_proxy.pipeline.admission import Lessor
 from kyma_proxy.pipeline.gateway import Gateway
 from kyma_proxy.plugin import Plugin
 from kyma_proxy.reloading import ReloadOutcome, Reloads
@@ -48,6 +47,7 @@ from kyma_proxy.server.options import ListenerOptions
 from kyma_proxy.server.parser import require_c_parser
 from kyma_proxy.server.tls import RELOAD_SECONDS, Certificate
 from kyma_proxy.settings import ServerSettings, Settings
+from kyma_proxy.shares import Lessor
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upkeep import Upkeep
 from kyma_proxy.voices import claims
@@ -59,6 +59,7 @@ from kyma_proxy.voices.provider import ProviderAccounts
 from kyma_proxy.voices.reconciler import Reconciler
 from kyma_proxy.voices.running import RunningMints
 from kyma_proxy.voices.uses import FLUSH_SECONDS, VoiceUses
+from kyma_proxy.windows import PREFIX, CallWindows
 
 _log = structlog.get_logger("kyma_proxy.app")
 _UNDO_SECONDS = 5
@@ -124,6 +125,7 @@ class Application:
         self._remembered = Remembered(settings.server.remember_requests)
         self.data = DataListener(self.gateway.handle, options, RequestObserver(self.metrics, self._remembered))
         self._shared = shared
+        self._windows = CallWindows(None if shared is None else shared.lessor, self.tasks)
         self.admin = AdminListener(self.readiness, self.metrics.registry, self.reload, self.recall)
         self._providers: dict[str, ProviderAccounts] = {}
         self.voice_providers: Mapping[str, ProviderAccounts] = MappingProxyType(self._providers)
@@ -189,6 +191,8 @@ class Application:
 
     def take_back(self, key: str) -> int:
         """Another process needs places of this key; how many idle ones this one gives up."""
+        if key.startswith(PREFIX):
+            return self._windows.take_back(key)
         return 0 if self._reloads is None else self._reloads.take_back(key)
 
     async def reload(self) -> ReloadOutcome | None:
@@ -250,6 +254,7 @@ class Application:
             upstreams=numbers,
             uses=uses,
             on_kept_alive=self._books.kept_alive,
+            windows=self._windows,
             lessor=lessor,
         )
         Upkeep(self.tasks).every(FLUSH_SECONDS, "write the uses of voices down", uses.flush)

@@ -14,13 +14,14 @@ from kyma_proxy.accounts.directory import KeyDirectory
 from kyma_proxy.failpoints import Failpoints
 from kyma_proxy.ledger.charges import Charges
 from kyma_proxy.observe.plugin_metrics import PluginMetrics
-from kyma_proxy.pipeline.admission import Admission, Lessor
+from kyma_proxy.pipeline.admission import Admission
 from kyma_proxy.pipeline.gateway import Snapshot
 from kyma_proxy.pipeline.runner import PluginRunner
 from kyma_proxy.plugin import Plugin
 from kyma_proxy.services import Services
 from kyma_proxy.settings import Settings
 from kyma_proxy.settings.problems import Problem
+from kyma_proxy.shares import Lessor
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.doors import UpstreamNumbers
 from kyma_proxy.upstreams.registry import build_upstream
@@ -30,6 +31,7 @@ from kyma_proxy.voices.minting import Minting, MintParts, MintPatience
 from kyma_proxy.voices.ownership import OwnershipBook
 from kyma_proxy.voices.provider import MakesVoices, ProviderAccounts, Spoken
 from kyma_proxy.voices.uses import VoiceUses
+from kyma_proxy.windows import CallWindows
 
 _log = structlog.get_logger("kyma_proxy.reload")
 
@@ -47,6 +49,7 @@ class Lasting:
     upstreams: UpstreamNumbers
     uses: VoiceUses
     on_kept_alive: Callable[[KeepAliveOutcome, Spoken | None], None]
+    windows: CallWindows
     lessor: Lessor | None = None
     """Where several processes share the limits of accounts."""
 
@@ -95,6 +98,7 @@ class Generation:
                     settings,
                     self._tasks,
                     numbers=self._lasting.upstreams,
+                    windows=self._lasting.windows,
                     failpoints=self._lasting.failpoints,
                 )
                 stack.push_async_callback(upstreams[name].stop)

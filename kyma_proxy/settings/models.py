@@ -192,6 +192,17 @@ class MiniMaxUpstreamSettings(CommonUpstreamSettings):
         description="How long after it was asked the provider may still make a voice, whoever stopped waiting for it, "
         "in seconds; never less than clone_timeout_seconds.",
     )
+    rate_limits: FrozenMapping[Annotated[int, Field(gt=0)]] = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description="Calls that an account at the provider takes in a minute, by the provider's model, voice_clone or "
+        'voice_design; "*" for each other one. What is over it waits here, or is refused with 429.',
+    )
+    rate_wait_seconds: Seconds = Field(
+        default=2, description="How long a request waits for its turn within the rate limits, in seconds."
+    )
+    rate_share_per_account: float = Field(
+        default=0.5, gt=0, le=1, description="The part of a rate limit that one account may use in a minute."
+    )
     unused_voice_hours: Seconds = Field(
         default=168,
         description="How long after it was made the provider deletes a voice that has not spoken yet, in hours.",

@@ -9,6 +9,7 @@ from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.doors import Health, UpstreamNumbers
 from kyma_proxy.upstreams.forward import ForwardUpstream
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
+from kyma_proxy.windows import CallWindows
 
 
 def build_upstream(
@@ -17,16 +18,18 @@ def build_upstream(
     tasks: Tasks,
     *,
     numbers: UpstreamNumbers,
+    windows: CallWindows | None = None,
     failpoints: Failpoints = NO_FAILPOINTS,
 ) -> Upstream:
     """The upstream of one entry of the configuration, not started.
 
-    `tasks` takes the work that must be finished, and probes; `numbers` are told what fails; `failpoints` are reached
+    `tasks` takes the work that must be finished, and probes; `numbers` are told what fails; `windows` keep to what
+    providers take in a minute; `failpoints` are reached
     around the calls that make voices.
     """
     health = Health(name, settings.breaker, numbers, tasks)
     match settings:
         case MiniMaxUpstreamSettings():
-            return MiniMaxUpstream(name, settings, tasks, failpoints=failpoints, health=health)
+            return MiniMaxUpstream(name, settings, tasks, failpoints=failpoints, health=health, windows=windows)
         case ForwardUpstreamSettings():
             return ForwardUpstream(name, settings, health)

@@ -14,13 +14,14 @@ from kyma_proxy.flow import ClientLeftError, Flow, Reply, VoiceAtProvider
 from kyma_proxy.settings.models import MiniMaxUpstreamSettings
 from kyma_proxy.upstreams.errors import TransportError
 from kyma_proxy.upstreams.minimax.calls import OPERATOR_FAULT, Calls
+from kyma_proxy.upstreams.minimax.limits import RateLimits
 from kyma_proxy.upstreams.minimax.speech_outcome import SpeechOutcome
 from kyma_proxy.upstreams.minimax.speech_refusals import no_account
 from kyma_proxy.upstreams.minimax.speech_request import SpeechRequest, read_speech_request
 from kyma_proxy.upstreams.minimax.speech_stream import SpeechStream
 from kyma_proxy.upstreams.minimax.whole_audio import WholeAnswers
 from kyma_proxy.upstreams.presence import while_client_waits
-from kyma_proxy.upstreams.transport import IncomingReply, Transport
+from kyma_proxy.upstreams.transport import IncomingReply
 from kyma_proxy.voices.provider import ProviderAccounts
 
 SPEECH_PATH = "/v1/audio/speech"
@@ -68,9 +69,9 @@ class Voices:
 class Speech:
     """Turns a checked request into audio."""
 
-    def __init__(self, voices: Voices, transport: Transport, settings: MiniMaxUpstreamSettings) -> None:
+    def __init__(self, voices: Voices, limits: RateLimits, settings: MiniMaxUpstreamSettings) -> None:
         self._voices = voices
-        self._transport = transport
+        self._limits = limits
         self._models = settings.models
         self._input_chars_max = settings.max_input_chars
         self._timeouts = settings.timeouts
@@ -87,8 +88,10 @@ class Speech:
         calls = self._voices.calls_of(account)
         outcome = SpeechOutcome(flow, calls, PROVIDER_PATH)
         headers = CIMultiDict({"Content-Type": wanted.format.content_type})
+        account_id = None if flow.identity is None else flow.identity.account_id
         try:
-            async with while_client_waits(flow.client_connected, self._transport.wheel):
+            async with while_client_waits(flow.client_connected, calls.transport.wheel):
+                await self._limits.admit(wanted.model, account, account_id)
                 reply = await self._ask(calls, wanted, outcome)
                 if wanted.stream and _is_event_stream(reply):
                     return Reply(200, headers, await self._first_audio(reply, outcome))
@@ -103,7 +106,7 @@ class Speech:
         seconds = self._timeouts.first_byte_seconds
         request = calls.json_request(PROVIDER_PATH, fields, seconds, accept=accept)
         try:
-            reply = await self._transport.send(request)
+            reply = await calls.transport.send(request)
         except TransportError as failure:
             raise outcome.lost(failure) from failure
         outcome.answered(reply)

@@ -9,10 +9,12 @@ from kyma_proxy.settings.models import MiniMaxUpstreamSettings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.doors import Health
-from kyma_proxy.upstreams.minimax.account import MiniMaxAccount
+from kyma_proxy.upstreams.minimax.account import AccountMeans, MiniMaxAccount
+from kyma_proxy.upstreams.minimax.limits import RateLimits
 from kyma_proxy.upstreams.minimax.speech import SPEECH_PATH, Speech, Voices
 from kyma_proxy.upstreams.transport import Transport
 from kyma_proxy.voices.provider import ProviderAccounts
+from kyma_proxy.windows import CallWindows
 
 
 class MiniMaxUpstream(Upstream):
@@ -26,20 +28,20 @@ class MiniMaxUpstream(Upstream):
         *,
         failpoints: Failpoints = NO_FAILPOINTS,
         health: Health | None = None,
+        windows: CallWindows | None = None,
     ) -> None:
         self.name = name
         self._transport = Transport(settings.doors, settings.timeouts, health)
+        limits = RateLimits(name, settings, windows or CallWindows())
+        means = AccountMeans(self._transport, limits, tasks, failpoints)
         accounts = {
-            each.provider_account: MiniMaxAccount(
-                name, each, settings, self._transport, tasks=tasks, failpoints=failpoints
-            )
-            for each in settings.all_accounts
+            each.provider_account: MiniMaxAccount(name, each, settings, means) for each in settings.all_accounts
         }
         weights = [each.weight for each in settings.all_accounts]
         self.voice_accounts = ProviderAccounts(list(zip(accounts.values(), weights, strict=True)))
         """A MakesVoices."""
         calls = {account: each.calls for account, each in accounts.items()}
-        self._speech = Speech(Voices(name, calls, self.voice_accounts), self._transport, settings)
+        self._speech = Speech(Voices(name, calls, self.voice_accounts), limits, settings)
 
     async def start(self) -> None:
         """Open the pool."""

@@ -103,8 +103,22 @@ class DesignPlugin(ClonePlugin):
     name = "voice_design"
 
 
+class LibraryConfig(PluginConfig):
+    upstream: VoiceProviderName
+
+
+class LibraryPlugin(Plugin[LibraryConfig]):
+    config_model = LibraryConfig
+    endpoints = WHEREVER_NEEDED
+    name = "voice_library"
+
+    async def handle(self, flow: Flow, proceed: Proceed) -> Reply:
+        return await proceed(flow)
+
+
 PLUGINS: dict[str, type[Plugin]] = {  # type: ignore[type-arg]
-    plugin.name: plugin for plugin in (KeyPlugin, ClonePlugin, DesignPlugin, OwnershipPlugin, MeteringPlugin)
+    plugin.name: plugin
+    for plugin in (KeyPlugin, ClonePlugin, DesignPlugin, LibraryPlugin, OwnershipPlugin, MeteringPlugin)
 }
 ENVIRON = {"MINIMAX_API_KEY": "sk-api-secret"}
 

@@ -16,6 +16,7 @@ from kyma_proxy.plugin import Endpoint, Plugin, PluginConfig, Proceed
 from kyma_proxy.settings import Settings, load_settings
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices.minting import MintParts, MintPatience
+from kyma_proxy.windows import CallWindows
 
 story: list[str] = []
 
@@ -65,7 +66,8 @@ def generation_of(settings: Settings, tasks: Tasks) -> Generation:
     nothing, registry = cast("Any", None), CollectorRegistry()
     parts = MintParts(nothing, tasks, nothing, nothing, nothing)
     metrics = PluginMetrics(registry)
+    numbers = UpstreamMetrics(registry)
     lasting = Lasting(
-        nothing, nothing, nothing, parts, MintPatience(), metrics, UpstreamMetrics(registry), nothing, nothing
+        nothing, nothing, nothing, parts, MintPatience(), metrics, numbers, nothing, nothing, CallWindows()
     )
     return Generation(settings, PLUGINS, lasting)

@@ -13,7 +13,7 @@ from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.simulators.minimax import Behaviour, MiniMaxSimulator
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
-from kyma_proxy.voices.provider import ProviderError, Recording, StoredUpload, VoiceDesign, VoiceProvider
+from kyma_proxy.voices.provider import MakesVoices, ProviderError, Recording, StoredUpload, VoiceDesign, VoiceProvider
 
 RECORDING = Recording(bytearray(b"RIFF" + bytes(1000)), "wav")
 VOICE = "kyma_0123456789abcdef"
@@ -54,7 +54,7 @@ async def failure(call: Awaitable[object]) -> ProviderError:
 
 async def test_a_clone_uploads_under_the_voice_id_and_deletes_the_upload(make: Any, provider: Any) -> None:
     upstream, tasks = await make(provider.base_url, provider_account="team-a")
-    assert isinstance(upstream, VoiceProvider)
+    assert isinstance(upstream, MakesVoices)
     assert (upstream.name, account_of(upstream).provider_account) == ("minimax", "team-a")
     await account_of(upstream).clone_voice(VOICE, RECORDING)
     assert await tasks.drain(5)
