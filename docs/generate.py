@@ -34,14 +34,15 @@ from kyma_proxy.settings import (
     UpstreamTimeouts,
 )
 from kyma_proxy.upstreams.minimax.errors import CODES, Fault
-from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS
+from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS, PROVIDER_FORMATS
+from kyma_proxy.upstreams.minimax.speech_fields import FIELDS, NO_MEANING_HERE, Field
 from kyma_proxy.upstreams.minimax.speech_refusals import as_said_of_speech, refusal_of
 from kyma_proxy.upstreams.minimax.wire import Answer
 
 DOCS = Path(__file__).parent
 PRICE_SUFFIX = "_usd"
 """Of settings that are read as decimal strings and kept in micro-dollars."""
-SHIPPED_PLUGINS = ("api_key_auth", "voice_clone", "voice_design", "voice_ownership", "speech_metering")
+SHIPPED_PLUGINS = ("api_key_auth", "voice_clone", "voice_design", "voice_ownership", "speech_metering", "voice_library")
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`server`", ServerSettings),
@@ -120,8 +121,7 @@ disagree are 400.
 | `voice_id` | the voice, at most 256 characters; also `voice`, `voice.id`, `voice.voice_id`, `voice_setting.voice_id` |
 | `timbre_weights` (or `timber_weights`) | instead of a voice: up to 4 of `{"voice_id", "weight": 1 to 100}` to mix |
 | `response_format` | see below |
-| `speed` | 0.5 to 2 |
-| `stream` | true: the plain audio as it is spoken; `stream_format` may only be `audio` |
+FIELDS| `stream` | true: the plain audio as it is spoken; `stream_format` may only be `audio` |
 
 A failure before the first audio is answered as below. One after it, or an end without the provider's closing event,
 resets the client's connection, so that a part cannot pass for the whole. An answer that is not streamed may
@@ -174,7 +174,10 @@ def _retried_codes() -> str:
 
 def speech() -> str:
     """The text of `docs/speech.md`."""
-    parts = [SPEECH_HEAD, "| `response_format` | media type | provider's format | Hz | bit/s | with `stream` |\n"]
+    parts = [
+        SPEECH_HEAD.replace("FIELDS", "".join(map(_field_row, FIELDS))),
+        "| `response_format` | media type | provider's format | Hz | bit/s | with `stream` |\n",
+    ]
     parts.append("|---|---|---|---|---|---|\n")
     for name, each in FORMATS.items():
         setting = each.audio_setting
@@ -183,6 +186,7 @@ def speech() -> str:
             f"| `{name}`{default} | {each.content_type} | {setting['format']} | {setting['sample_rate']} "
             f"| {setting.get('bitrate', '')} | {'yes' if each.streams else 'no'} |\n"
         )
+    parts.append(_provider_formats())
     parts.append("\nThe provider's failures; those marked so are logged as `provider_operator_fault`.\n\n")
     parts.append("| provider's code | what it means | the client gets |\n|---|---|---|\n")
     for code, meaning in sorted(CODES.items()):
@@ -192,6 +196,23 @@ def speech() -> str:
     parts.append("| any other | not documented | 502 `provider_error` |\n\n")
     parts.append("A 2013 about the voice is 404 `voice_not_found`; one about the model pages and is 502.\n")
     return "".join(parts)
+
+
+def _provider_formats() -> str:
+    settings = ", ".join(f"`voice_settings.{name}`" for name in NO_MEANING_HERE)
+    return (
+        "\nInstead of `response_format` a request may have the provider's own `audio_setting`: `format` (one of "
+        f"{', '.join(PROVIDER_FORMATS)}; mp3 if it is left out), `sample_rate`, `bitrate` (mp3 alone) and `channel`. "
+        "What the provider does not make is 400: `aac`, `mp3_44100_192`, another rate. So are fields that mean nothing "
+        f"to its voices: {settings}.\n"
+    )
+
+
+def _field_row(field: Field) -> str:
+    first, *others = (f"`{place.path}`" for place in field.places)
+    also = f" (or {', '.join(others)})" if others else ""
+    where = f"voice_setting.{field.provider_name}" if field.in_voice_setting else field.provider_name
+    return f"| {first}{also} | {field.words}; becomes `{where}` |\n"
 
 
 def _table(title: str, model: type[BaseModel]) -> str:

@@ -158,3 +158,16 @@ async def test_streamed_speech_is_a_use_too(world: Any) -> None:
     asked = {"model": "minimax-speech-hd", "input": "Hello.", "voice_id": voice_id, "stream": True}
     assert (await ask(world, "POST", SPEECH_PATH, data=json.dumps(asked))).status == 200
     assert (await ask(world, "GET", f"{VOICES}/{voice_id}")).fields["last_used_at"] is not None
+
+
+async def test_an_adopted_voice_is_spoken_with_listed_and_deleted_like_any_other(world: Any) -> None:
+    voice_id = await minted(world)
+    await world.application.database.execute("UPDATE voices SET kind = 'adopted', expires_at = NULL")
+    assert (await speak(world, voice_id)).status == 200
+    (listed,) = (await ask(world, "GET", f"{VOICES}?scope=mine")).fields["data"]
+    assert (listed["kind"], listed["category"]) == ("adopted", "cloned")
+    assert listed["last_used_at"] is not None
+    assert (await ask(world, "DELETE", f"{VOICES}/{voice_id}")).status == 200
+    async with asyncio.timeout(10):
+        while voice_id in world.minimax.voices:
+            await asyncio.sleep(0.01)

@@ -54,6 +54,10 @@ _BY_CODE: Mapping[int, _Refusal] = MappingProxyType(
 # The provider's word for a parameter, and the public field that became it; the first that fits.
 _FIELDS = (
     ("speed", "speed"),
+    ("emotion", "emotion"),
+    ("pitch", "pitch"),
+    ("language", "language_boost"),
+    ("vol", "volume"),
     ("timbre", "timbre_weights"),
     ("timber", "timbre_weights"),
     ("sample_rate", "response_format"),

@@ -13,14 +13,14 @@ from typing import Any
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.speech import spoken_text
-from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS, AudioFormat
+from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS, AudioFormat, format_of_setting
+from kyma_proxy.upstreams.minimax.speech_fields import FIELDS, read_fields
 from kyma_proxy.upstreams.minimax.speech_refusals import no_such_voice
 
 VOICE_ID_CHARS_MAX = 256
 """The provider's limit on a voice id, and how long a text may be to be looked up as one before it comes here."""
 VOICES_MIXED_MAX = 4
 WEIGHT_MAX = 100
-SPEED_MIN, SPEED_MAX = 0.5, 2.0
 CHARACTER_SECONDS_MAX = 1.0
 """Longer than a code point takes to speak at speed 1, in any language."""
 ENVELOPE_BYTES_MAX = 1024 * 1024
@@ -50,7 +50,8 @@ class SpeechRequest:
     voice_id: str
     mix: tuple[WeightedVoice, ...]
     format: AudioFormat
-    speed: float | None
+    manner: Mapping[str, Any]
+    """How it is to be said: the fields of `speech_fields`, by the provider's names."""
     stream: bool
 
     @property
@@ -71,15 +72,15 @@ class SpeechRequest:
         Generous, because the provider has charged for what is refused by it.
         """
         pauses = sum(float(seconds) for seconds in _PAUSE.findall(self.text))
-        seconds = len(self.text) * CHARACTER_SECONDS_MAX / (self.speed or 1.0) + pauses
+        seconds: float = len(self.text) * CHARACTER_SECONDS_MAX / self.manner.get("speed", 1.0) + pauses
         audio_bytes = math.ceil(seconds * self.format.bytes_per_second_max)
         return min(ENVELOPE_BYTES_MAX + 2 * audio_bytes, WHOLE_BYTES_MAX)
 
     def provider_fields(self) -> dict[str, object]:
         """The body of `POST /v1/t2a_v2`."""
+        manner = [(field, self.manner[field.provider_name]) for field in FIELDS if field.provider_name in self.manner]
         voice_setting: dict[str, object] = {"voice_id": self.voice_id}
-        if self.speed is not None:
-            voice_setting["speed"] = self.speed
+        voice_setting |= {field.provider_name: value for field, value in manner if field.in_voice_setting}
         fields: dict[str, object] = {
             "model": self.model,
             "text": self.text,
@@ -88,6 +89,7 @@ class SpeechRequest:
             "voice_setting": voice_setting,
             "audio_setting": dict(self.format.audio_setting),
         }
+        fields |= {field.provider_name: value for field, value in manner if not field.in_voice_setting}
         if self.stream:
             fields["stream_options"] = {"exclude_aggregated_audio": True}
         if self.mix:
@@ -113,7 +115,8 @@ def read_speech_request(document: Mapping[str, Any], models: Mapping[str, str], 
     if voice_id and mix:
         raise _invalid("Give either one voice or `timbre_weights`, not both.")
     stream = _stream(document)
-    return SpeechRequest(models[model], text, voice_id, mix, _format(document, stream), _speed(document), stream)
+    manner = read_fields(document, models[model])
+    return SpeechRequest(models[model], text, voice_id, mix, _format(document, stream), manner, stream)
 
 
 def _invalid(message: str) -> GatewayError:
@@ -192,20 +195,27 @@ def _stream(document: Mapping[str, Any]) -> bool:
 
 
 def _format(document: Mapping[str, Any], stream: bool) -> AudioFormat:
-    name = document.get("response_format")
-    found = FORMATS.get(DEFAULT_FORMAT if name is None else name) if isinstance(name, str | None) else None
-    if found is None:
-        raise _invalid(f"`response_format` must be one of: {', '.join(FORMATS)}.")
+    name, setting = document.get("response_format"), document.get("audio_setting")
+    if name is not None and setting is not None:
+        raise _invalid("Give either `response_format` or `audio_setting`, not both.")
+    if setting is not None:
+        found = _provider_format(setting)
+    else:
+        known = FORMATS.get(DEFAULT_FORMAT if name is None else name) if isinstance(name, str | None) else None
+        if known is None:
+            raise _invalid(f"`response_format` must be one of: {', '.join(FORMATS)}.")
+        found = known
     if stream and not found.streams:
         streamed = ", ".join(name for name, each in FORMATS.items() if each.streams)
         raise _invalid(f"This `response_format` cannot be streamed; with `stream` it must be one of: {streamed}.")
     return found
 
 
-def _speed(document: Mapping[str, Any]) -> float | None:
-    speed = document.get("speed")
-    if speed is None:
-        return None
-    if not isinstance(speed, int | float) or isinstance(speed, bool) or not SPEED_MIN <= speed <= SPEED_MAX:
-        raise _invalid(f"`speed` must be a number from {SPEED_MIN:g} to {SPEED_MAX:g}.")
-    return speed
+def _provider_format(setting: object) -> AudioFormat:
+    """The format in the provider's own words."""
+    if not isinstance(setting, Mapping):
+        raise _invalid("`audio_setting` must be an object.")
+    try:
+        return format_of_setting(setting)
+    except ValueError as error:
+        raise _invalid(f"`audio_setting.{error}") from error

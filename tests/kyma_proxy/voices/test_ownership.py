@@ -24,6 +24,7 @@ from kyma_proxy.voices.registry import NewVoice, VoiceHome
 OWN = "kyma_00000000000000aa"
 ADOPTED = "Narrator (deep)"
 ORIGIN = VoiceHome("minimax", "default")
+AT_PROVIDER = {OWN: VoiceAtProvider("minimax", "default", "ttv-1")}
 
 MakeOwnership = Callable[..., Awaitable[OwnershipBook]]
 
@@ -470,9 +471,6 @@ async def _asked_for_ten_seconds(view: OwnershipBook, account_id: str) -> None:
         await asyncio.sleep(0.05)
 
 
-AT_PROVIDER = {OWN: VoiceAtProvider("minimax", "default", "ttv-1")}
-
-
 async def named_by_its_provider(database: Database, account_id: str) -> set[str]:
     await adopt(database, OWN, account_id)
     await database.execute("UPDATE voices SET provider_voice_id = 'ttv-1' WHERE voice_id = $1", OWN)
@@ -483,15 +481,11 @@ async def test_a_voice_that_its_provider_calls_otherwise_is_on_file_under_both_i
     view: OwnershipBook, database: Database, asked: Asked, ada: str, bob: str
 ) -> None:
     both = await named_by_its_provider(database, ada)
-    assert await view.at_provider({OWN, "kyma_00000000000000ff"}) == {
-        OWN: VoiceAtProvider("minimax", "default", "ttv-1")
-    }
+    assert await view.at_provider({OWN, "kyma_00000000000000ff"}) == AT_PROVIDER
     assert await view.forbidden(ada, both) == frozenset()
     assert await view.forbidden(bob, both) == both
     times = asked.times
-    assert await view.at_provider({OWN, "English_Graceful_Lady"}) == {
-        OWN: VoiceAtProvider("minimax", "default", "ttv-1")
-    }
+    assert await view.at_provider({OWN, "English_Graceful_Lady"}) == AT_PROVIDER
     assert asked.times == times
     await database.transact(lambda connection: registry.revoke(connection, OWN))
     await asyncio.sleep(0.2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS
+from kyma_proxy.upstreams.minimax.formats import DEFAULT_FORMAT, FORMATS, format_of_setting
 
 RATES_HZ = {8000, 16000, 22050, 24000, 32000, 44100}
 BITRATES = {32000, 64000, 128000, 256000}
@@ -12,14 +12,14 @@ BITRATES = {32000, 64000, 128000, 256000}
 
 def test_the_documented_formats_are_there_and_those_nobody_makes_are_not() -> None:
     documented = {"mp3_44100_128", "mp3_22050_32", "pcm_16000", "pcm_22050", "pcm_24000", "pcm_44100", "ulaw_8000"}
-    assert set(FORMATS) == documented | {"mp3", "pcm", "wav", "flac", "opus"}
+    assert set(FORMATS) == documented | {"mp3", "pcm", "wav", "flac", "opus", "pcmu_raw", "pcmu_wav"}
     assert DEFAULT_FORMAT == "mp3_44100_128"
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_provider_can_make_it(name: str) -> None:
     setting = FORMATS[name].audio_setting
-    assert setting["format"] in {"mp3", "pcm", "flac", "wav", "pcmu_raw", "opus"}
+    assert setting["format"] in {"mp3", "pcm", "flac", "wav", "pcmu_raw", "pcmu_wav", "opus"}
     assert setting["sample_rate"] in (RATES_HZ if name != "opus" else {8000, 12000, 16000, 24000, 48000})
     assert setting["channel"] == 1
     assert ("bitrate" in setting) is (setting["format"] == "mp3")
@@ -60,3 +60,58 @@ def test_what_a_second_takes_at_most() -> None:
     }
     assert {name: FORMATS[name].bytes_per_second_max for name in expected} == expected
     assert FORMATS["ulaw_8000"].bytes_per_second_max >= 8_000
+
+
+@pytest.mark.parametrize(
+    ("setting", "content_type", "made", "streams"),
+    [
+        ({}, "audio/mpeg", {"format": "mp3", "sample_rate": 32000, "bitrate": 128000, "channel": 1}, True),
+        (
+            {"format": "mp3", "sample_rate": 44100, "bitrate": 256000, "channel": 2},
+            "audio/mpeg",
+            {"format": "mp3", "sample_rate": 44100, "bitrate": 256000, "channel": 2},
+            True,
+        ),
+        ({"format": "pcm", "channel": 2}, "audio/pcm", {"format": "pcm", "sample_rate": 32000, "channel": 2}, True),
+        ({"format": "flac"}, "audio/flac", {"format": "flac", "sample_rate": 32000, "channel": 1}, False),
+        ({"format": "pcmu_wav"}, "audio/wav", {"format": "pcmu_wav", "sample_rate": 8000, "channel": 1}, False),
+        (
+            {"format": "opus", "sample_rate": 48000},
+            "audio/ogg",
+            {"format": "opus", "sample_rate": 48000, "channel": 1},
+            False,
+        ),
+    ],
+)
+def test_the_providers_own_words_for_a_format(
+    setting: dict[str, object], content_type: str, made: dict[str, object], streams: bool
+) -> None:
+    found = format_of_setting({**setting, "unknown": 1})
+    assert (found.content_type, dict(found.audio_setting), found.streams) == (content_type, made, streams)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ({"format": "aac"}, "format"),
+        ({"format": 1}, "format"),
+        ({"format": ["mp3"]}, "format"),
+        ({"sample_rate": 48000}, "sample_rate"),
+        ({"sample_rate": "32000"}, "sample_rate"),
+        ({"format": "opus", "sample_rate": 44100}, "sample_rate"),
+        ({"format": "pcmu_raw", "sample_rate": 16000}, "sample_rate"),
+        ({"bitrate": 192000}, "bitrate"),
+        ({"format": "wav", "bitrate": 128000}, "bitrate"),
+        ({"channel": 3}, "channel"),
+        ({"channel": True}, "channel"),
+        ({"force_cbr": True}, "force_cbr"),
+    ],
+)
+def test_what_the_provider_does_not_make_is_refused_by_name(setting: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=f"^{named}`"):
+        format_of_setting(setting)
+
+
+def test_two_channels_take_twice_the_bytes() -> None:
+    one, two = (format_of_setting({"format": "pcm", "channel": channel}) for channel in (1, 2))
+    assert two.bytes_per_second_max == 2 * one.bytes_per_second_max == 128_000

@@ -99,7 +99,7 @@ def test_every_cause_of_an_unknown_voice_looks_the_same() -> None:
         ("invalid params, audio_setting format", "`response_format`"),
         ("invalid params, sample_rate", "`response_format`"),
         ("invalid params, voice_setting speed not in range", "`speed`"),
-        ("invalid params: voice_setting emotion wrong", "a value of this request"),
+        ("invalid params: voice_setting emotion wrong", "`emotion`"),
         ("invalid params, empty field", "a value of this request"),
         ("", "a value of this request"),
     ],

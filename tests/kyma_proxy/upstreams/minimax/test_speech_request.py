@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.upstreams.minimax.formats import FORMATS
+from kyma_proxy.upstreams.minimax.speech_fields import FIELDS
 from kyma_proxy.upstreams.minimax.speech_request import read_speech_request
 
 MODELS = {"minimax-speech-hd": "speech-02-hd", "minimax-speech-turbo": "speech-02-turbo"}
@@ -210,7 +211,9 @@ def test_null_counts_as_left_out() -> None:
         "voice_setting",
         "timbre_weights",
         "response_format",
-        "speed",
+        *(place.name for field in FIELDS for place in field.places),
+        "audio_setting",
+        "voice_settings",
         "stream",
         "stream_format",
     )
@@ -218,10 +221,11 @@ def test_null_counts_as_left_out() -> None:
 
 
 KNOWN = {"model", "input", "text", "voice", "voice_id", "voice_setting", "timbre_weights", "timber_weights"}
-KNOWN |= {"id", "response_format", "speed", "stream", "stream_format"}
-OTHER_NAMES = st.sampled_from(
-    ["metadata", "extra_body", "group_id", "Voice_Setting", "output_format", "audio_setting", "voice_settings"]
-) | st.text(max_size=8).filter(lambda name: name not in KNOWN)
+KNOWN |= {"id", "response_format", "audio_setting", "voice_settings", "stream", "stream_format"}
+KNOWN |= {place.name for field in FIELDS for place in field.places}
+OTHER_NAMES = st.sampled_from(["metadata", "extra_body", "group_id", "Voice_Setting", "output_format"]) | st.text(
+    max_size=8
+).filter(lambda name: name not in KNOWN)
 VALUES = st.recursive(
     st.sampled_from(["kyma_ffffffffffffffff", "url", 7, None, True]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
