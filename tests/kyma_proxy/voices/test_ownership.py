@@ -25,7 +25,6 @@ OWN = "kyma_00000000000000aa"
 ADOPTED = "Narrator (deep)"
 ORIGIN = VoiceHome("minimax", "default")
 AT_PROVIDER = {OWN: VoiceAtProvider("minimax", "default", "ttv-1")}
-
 MakeOwnership = Callable[..., Awaitable[OwnershipBook]]
 
 
