@@ -55,6 +55,7 @@ bench: $(READY)
 	PYTHONPATH=tests/support $(BIN)/python benchmarks/judge_cost.py
 	$(BIN)/python benchmarks/receiving_cost.py
 	$(BIN)/python benchmarks/uploads_beside_speech.py
+	$(BIN)/python benchmarks/streams_at_once.py
 	$(BIN)/python benchmarks/ledger_throughput.py
 	$(BIN)/python benchmarks/metering_cost.py
 	$(BIN)/python benchmarks/edge_cost.py

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from clone_cost import memory_mib, serve
 
@@ -69,6 +70,12 @@ class Held:
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+class HasPort(Protocol):
+    """Something that listens."""
+
+    port: int
+
+
 class Origin:
     """Answers with a whole `short` answer, or begins one and is silent."""
 
@@ -95,7 +102,7 @@ class Origin:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, config: str, origin: Origin) -> AsyncIterator[tuple[int, int]]:
+async def gateway(folder: Path, config: str, origin: HasPort) -> AsyncIterator[tuple[int, int]]:
     """A running gateway: its process id and port."""
     path = folder / "gateway.yaml"
     path.write_text(config.format(folder=folder, port=origin.port))
