@@ -53,6 +53,7 @@ class CorsSettings(Model):
             "X-Kyma-Cost-USD",
             "X-Kyma-Balance-USD",
             "X-Kyma-Chars-Billed",
+            "X-Kyma-Voice-Expires",
         ),
         description="Headers of answers that they may read.",
     )

@@ -15,6 +15,7 @@ from kyma_proxy.simulators.minimax.faults import Behaviour, Fault
 from kyma_proxy.simulators.minimax.replies import RefusalError
 from kyma_proxy.simulators.minimax.requests import JSON_BYTES_MAX, read_call
 from kyma_proxy.simulators.minimax.routes import OPERATIONS, Operation, Result
+from kyma_proxy.simulators.minimax.socket import SOCKET_PATH, SpeechSocket
 from kyma_proxy.simulators.minimax.speech import SpokenStream
 from kyma_proxy.simulators.minimax.speech_stream import (
     CallerLeftError,
@@ -105,6 +106,8 @@ class MiniMaxSimulator(SimulatorServer[Call]):
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = await read_call(request)
         self.state.record(call)
+        if (call.method, call.path) == ("GET", SOCKET_PATH):
+            return await SpeechSocket(self.state, call).serve(request, self._authenticate)
         operation = OPERATIONS.get((call.method, call.path))
         if operation is None:
             return web.Response(status=404, text="404 page not found")

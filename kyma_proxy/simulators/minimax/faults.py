@@ -90,6 +90,8 @@ class Behaviour(BaseModel):
     """How much audio is in an event of a stream; the default cuts frames and samples in the middle."""
     stream_chunk_seconds: float = Field(default=0.0, ge=0, le=60)
     """How long it takes to make each further event of a stream."""
+    socket_events_unnamed: bool = False
+    """The pieces of speech over a WebSocket have no `event`, as in a documented example."""
     calls_per_minute: Mapping[str, int] = Field(default_factory=dict)
     """Path to how many calls pass in a 60 s window; refused ones count too, so insisting does not help."""
 
