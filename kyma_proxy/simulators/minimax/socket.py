@@ -1,6 +1,6 @@
 """`/ws/v1/t2a_v2`: speech over a WebSocket, JSON in text frames. The gateway does not use it; others' clients do.
 
-`is_final` is per `task_continue`, not per session. With `Behaviour.socket_events_unnamed` the pieces have no `event`, as
+`is_final` is per `task_continue`, not per session. With `Behaviour.socket_events_unnamed` pieces have no `event`, as
 in the documents' own sample.
 """
 
