@@ -77,8 +77,11 @@ class Gateway:
         guard = snapshot.guards.met_by(flow.method, flow.target)
         if guard is None or flow.wants_websocket:
             return await forward(snapshot, flow)
-        flow.facts["route"] = guard.path
-        return await guard.chains[flow.method](flow)
+        try:
+            return await guard.chains[flow.method](flow)
+        finally:
+            # What a shared guard lets go on has its route's name by now.
+            flow.facts.setdefault("route", guard.path)
 
 
 def _refuse_upgrade(flow: Flow) -> None:

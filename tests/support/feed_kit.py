@@ -96,7 +96,8 @@ class DatabaseInHand:
         for each in ids:
             if each in self.voices:
                 account_id, status = self.voices[each]
-                rows.append({"voice_id": each, "account_id": account_id, "status": status, "provider_voice_id": None})
+                home = {"provider_voice_id": each, "upstream": "minimax", "provider_account": "default"}
+                rows.append({"voice_id": each, "account_id": account_id, "status": status, **home})
         await self._travel()
         return rows
 

@@ -86,12 +86,13 @@ class Speech:
         wanted = read_speech_request(document, self._models, self._input_chars_max)
         account, wanted = self._voices.place(wanted, flow.voices_at_provider)
         calls = self._voices.calls_of(account)
-        outcome = SpeechOutcome(flow, calls, PROVIDER_PATH)
         headers = CIMultiDict({"Content-Type": wanted.format.content_type})
         account_id = None if flow.identity is None else flow.identity.account_id
+        async with while_client_waits(flow.client_connected, calls.transport.wheel):
+            await self._limits.admit(wanted.model, account, account_id)
+        outcome = SpeechOutcome(flow, calls, PROVIDER_PATH)
         try:
             async with while_client_waits(flow.client_connected, calls.transport.wheel):
-                await self._limits.admit(wanted.model, account, account_id)
                 reply = await self._ask(calls, wanted, outcome)
                 if wanted.stream and _is_event_stream(reply):
                     return Reply(200, headers, await self._first_audio(reply, outcome))

@@ -45,6 +45,8 @@ async def test_the_shipped_config_is_right_once_its_variables_are_set() -> None:
         ("/v1/audio/voice-clone", ["api_key_auth", "voice_clone"], None, None),
         ("/v1/audio/voice-design", ["api_key_auth", "voice_design"], None, None),
         ("/v1/audio/speech", ["api_key_auth", "voice_ownership", "speech_metering"], None, None),
+        ("/v1/audio/voices", ["voice_library"], None, None),
+        *[("/v1/audio/voices/{id}", ["voice_library"], None, None)] * 3,
         ("/v1/audio/speech", [], ["minimax-*"], "minimax"),
         ("/v1/audio/**", [], None, "origin"),
     ]

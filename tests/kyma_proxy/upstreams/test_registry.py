@@ -15,7 +15,7 @@ from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.forward import ForwardUpstream
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
 from kyma_proxy.upstreams.registry import build_upstream
-from kyma_proxy.voices.provider import ProviderError, VoiceProvider
+from kyma_proxy.voices.provider import MakesVoices, ProviderError
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_each_adapter_has_its_class(
     upstream = build_upstream("one", settings, Tasks(), numbers=UpstreamMetrics(CollectorRegistry()))
     assert type(upstream) is expected
     assert upstream.name == "one"
-    assert isinstance(upstream, VoiceProvider) is makes_voices
+    assert isinstance(upstream, MakesVoices) is makes_voices
 
 
 async def test_failpoints_reach_the_calls_that_make_voices() -> None:
@@ -49,7 +49,7 @@ async def test_failpoints_reach_the_calls_that_make_voices() -> None:
     settings = MiniMaxUpstreamSettings.model_validate(values)
     numbers = UpstreamMetrics(CollectorRegistry())
     upstream = build_upstream("one", settings, Tasks(), numbers=numbers, failpoints=Rig())
-    assert isinstance(upstream, VoiceProvider)
+    assert isinstance(upstream, MakesVoices)
     with pytest.raises(ProviderError):
-        await upstream.delete_voice("kyma_0123456789abcdef", "clone")  # it was not started
+        await upstream.voice_accounts.choose().delete_voice("kyma_0123456789abcdef", "clone")  # it was not started
     assert passed == [Failpoint.DELETE_CALL]

@@ -24,7 +24,7 @@ from kyma_proxy.voices.claims import Running
 from kyma_proxy.voices.cleanups import ProviderCleanups
 from kyma_proxy.voices.leases import Leases
 from kyma_proxy.voices.minting import Minting, MintOrder, MintParts, MintPatience
-from kyma_proxy.voices.provider import ProviderError
+from kyma_proxy.voices.provider import ProviderAccounts, ProviderError
 from kyma_proxy.voices.reconciler import Reconciler
 from kyma_proxy.voices.running import RunningMints
 from mint_kit import ENDPOINT, PRICE, FaultyDatabase, Provider, render
@@ -344,7 +344,7 @@ class World:
         if self._damage:
             await self.database.execute(self._damage)
         self.provider = ModelProvider()
-        providers = {self.provider.name: self.provider}
+        providers = {self.provider.name: ProviderAccounts([(self.provider, 1)])}
         self.cleanups = ProviderCleanups(self.database, providers)
         self.reconciler = Reconciler(self.database, providers, self.cleanups)
         feed = ChangeFeed(target, Tasks())
