@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HALF_MADE := $(VENV)/.half-made
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+TEST_PROCESSES ?= 2
 UV ?= $(or $(wildcard $(BIN)/uv),uv)
 
 # A .venv is kept as long as it stands where it was made and has the version of the PYTHON that was asked for, if any was.
@@ -22,8 +23,9 @@ endif
 dev: $(READY)
 	@$(BIN)/kyma-proxy dev
 
+# Most tests wait for something, so two processes of them take half the time even on one processor.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 # What the judge of recordings and mutagen alone say of every recording of the corpus, beside the truth.
 corpus: $(READY)

@@ -178,7 +178,7 @@ async def test_what_cannot_be_understood_costs_nothing(make_world: Any, fields: 
         (b'\xff{"description": "a"}', {}, 400),
         (b'{"description": "a"}', {"Content-Type": "application/json; charset=latin-1"}, 400),
         (b'{"description": "a"}', {"Content-Encoding": "br"}, 415),
-        (gzip.compress(b'{"description": "a"}'), {"Content-Encoding": "gzip"}, 200),
+        (gzip.compress(b'{"description": "a"}', mtime=0), {"Content-Encoding": "gzip"}, 200),
         (b'{"description": "' + b"x" * 70_000 + b'"}', {}, 413),
         (b'{"description": "a"}', {"Idempotency-Key": "\x80"}, 400),
     ],

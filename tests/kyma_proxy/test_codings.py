@@ -87,11 +87,11 @@ def test_a_bomb_is_refused_before_it_goes_off() -> None:
         b"",
         CONTENT,
         zlib.compress(CONTENT),
-        gzip.compress(CONTENT)[:-1],
-        gzip.compress(CONTENT)[:-8],
-        gzip.compress(CONTENT) + b"\0",
-        gzip.compress(CONTENT) + gzip.compress(b'{"voice": "y"}'),
-        gzip.compress(CONTENT)[:-8] + b"\0" * 8,
+        gzip.compress(CONTENT, mtime=0)[:-1],
+        gzip.compress(CONTENT, mtime=0)[:-8],
+        gzip.compress(CONTENT, mtime=0) + b"\0",
+        gzip.compress(CONTENT, mtime=0) + gzip.compress(b'{"voice": "y"}', mtime=0),
+        gzip.compress(CONTENT, mtime=0)[:-8] + b"\0" * 8,
     ],
 )
 def test_what_is_not_exactly_one_whole_member_is_refused(packed: bytes) -> None:

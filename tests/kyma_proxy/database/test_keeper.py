@@ -96,7 +96,7 @@ def test_a_closed_pipe_is_no_busy_loop(tmp_path: Path, monkeypatch: pytest.Monke
     os.close(reading)
 
 
-@pytest.mark.parametrize("pid", ["999999999", "-999999999", str(os.getpid())])
+@pytest.mark.parametrize("pid", ["999999999", "-999999999", str(os.getpid())], ids=["none", "negative", "ours"])
 def test_a_pid_file_of_a_server_that_is_gone_is_removed(tmp_path: Path, pid: str) -> None:
     (tmp_path / "postmaster.pid").write_text(f"{pid}\n")
     keeper.remove_stale_pid_file(str(tmp_path))
