@@ -25,6 +25,12 @@ class WheelTimer:
     def cancel(self) -> None:
         """The wait is over; nothing happens if the timer has rung."""
         self._bucket.pop(self, None)
+        # Whoever keeps the timer is often whom it would call: together they would wait for the garbage collector.
+        self.ring = _nothing
+
+
+def _nothing() -> None:
+    return None
 
 
 class TimerWheel:
