@@ -12,6 +12,7 @@ import string
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -34,6 +35,7 @@ _ESCAPE = re.compile(
     r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})|([0-7]{1,3})|(.))", re.DOTALL
 )
 _UNQUOTING_ROUNDS = 2
+_REMEMBERED_CHARS_MAX, _REMEMBERED_MAX = 64, 2048
 _DISGUISED_CHARS_MAX = 32
 """Visible characters behind the reserved prefix; no id made here has as many."""
 
@@ -97,6 +99,14 @@ class _Collector:
 
     def add_text(self, text: str, nesting: int = 0, *, in_form: bool = False) -> None:
         """A text, what a forgiving reader could make of it, and what lies inside it."""
+        if len(text) <= _REMEMBERED_CHARS_MAX and not nesting and not in_form:
+            for each in _candidates_in(text, self._reserved_prefix):
+                self._add(each)
+        else:
+            self.read_text(text, nesting, in_form=in_form)
+
+    def read_text(self, text: str, nesting: int = 0, *, in_form: bool = False) -> None:
+        """The same, whether or not the text was read before."""
         # A text seen as a part of a form was not read as a form itself.
         if (text, in_form) in self._seen:
             return
@@ -167,6 +177,14 @@ class _Collector:
             self.found.add(text)
             if len(self.found) > CANDIDATES_MAX:
                 raise _too_much("The request has too many different texts.")
+
+
+@lru_cache(maxsize=_REMEMBERED_MAX)
+def _candidates_in(text: str, reserved_prefix: str) -> frozenset[str]:
+    """What a short text of a document could mean; most of them are the same words in every request."""
+    collector = _Collector(reserved_prefix)
+    collector.read_text(text)
+    return frozenset(collector.found)
 
 
 def _bare(text: str) -> str:
