@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import sys
 
 import pytest
 
-from kyma_proxy.loops import LoopMissingError, LoopName, loop_factory, raise_file_limit, run_on
+from kyma_proxy.loops import (
+    LoopMissingError,
+    LoopName,
+    loop_factory,
+    raise_file_limit,
+    run_on,
+    settle_garbage_collector,
+)
 
 
 async def module() -> str:
@@ -40,3 +48,14 @@ def test_as_many_files_may_be_opened_as_the_system_allows(monkeypatch: pytest.Mo
     limits["now"] = (1024, 1 << 62)
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert raise_file_limit() == 1024
+
+
+def test_the_collector_looks_seldom_and_not_at_what_was_there() -> None:
+    before = gc.get_threshold()
+    try:
+        settle_garbage_collector()
+        assert gc.get_threshold()[0] > before[0]
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
