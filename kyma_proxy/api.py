@@ -14,6 +14,7 @@ from kyma_proxy.flow import (
     ReplyStream,
     ReplyTunnel,
     RequestBody,
+    VoiceAtProvider,
     WholeBody,
 )
 from kyma_proxy.ledger.charges import Charge
@@ -86,6 +87,7 @@ __all__ = [
     "UnknownCursorError",
     "UpstreamReference",
     "UsdPrice",
+    "VoiceAtProvider",
     "VoiceDesign",
     "VoiceProvider",
     "VoiceProviderName",

@@ -23,7 +23,7 @@ from kyma_proxy.testing.library import KeepAliveInMemory, LibraryInMemory, UsesI
 from kyma_proxy.voices.keepalive import KeepAlive
 from kyma_proxy.voices.library import VoiceLibrary
 from kyma_proxy.voices.minting import Minted, Minting, MintOrder
-from kyma_proxy.voices.ownership import MINTED_PREFIX, OwnershipBook
+from kyma_proxy.voices.ownership import MINTED_PREFIX, Judgement, OwnershipBook
 from kyma_proxy.voices.provider import ProviderAccounts, ProviderError
 from kyma_proxy.voices.uses import VoiceUses
 
@@ -149,11 +149,6 @@ class OwnershipInMemory:
         self._owners = owners
         self._seen: set[str] = set()
 
-    def owned(self, account_id: str, candidates: Collection[str]) -> list[str]:
-        """Which candidates are voices of the account, of those asked about before."""
-        owners = {} if isinstance(self._owners, Exception) else self._owners
-        return [each for each in candidates if each in self._seen and owners.get(each) == account_id]
-
     async def forbidden(
         self,
         account_id: str,
@@ -187,9 +182,20 @@ class OwnershipInMemory:
             raise DatabaseUnavailableError
         return forbidden
 
-    async def at_provider(self, voice_ids: Collection[str]) -> Mapping[str, VoiceAtProvider]:
-        """Where voices live: those that `places` knows."""
-        return {each: self.places[each] for each in voice_ids if each in self.places}
+    async def judge(
+        self,
+        account_id: str,
+        candidates: Collection[str],
+        *,
+        listed_only: str | None = None,
+        serve_known: bool = False,
+    ) -> Judgement:
+        """What `forbidden` says, and where the account's voices live: where `places` says, or with the one provider."""
+        forbidden = await self.forbidden(account_id, candidates, listed_only=listed_only, serve_known=serve_known)
+        owners = {} if isinstance(self._owners, Exception) else self._owners
+        own = [each for each in candidates if owners.get(each) == account_id]
+        here = {each: VoiceAtProvider("minimax", "default", each) for each in own}
+        return Judgement(forbidden, {} if forbidden else here | self.places)
 
 
 def _is_kept(owners: Mapping[str, str | None], voice_id: str, listed_only: str | None) -> bool:

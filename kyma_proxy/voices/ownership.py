@@ -72,6 +72,14 @@ class _Asker:
         return standing.active and standing.account_id == self.account_id
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Which texts the account may not use; if there are none, where those live that are its voices."""
+
+    forbidden: frozenset[str]
+    at_provider: Mapping[str, VoiceAtProvider]
+
+
 class OwnershipBook:
     """Tells which voices an account may not use.
 
@@ -145,15 +153,26 @@ class OwnershipBook:
             return await look_up()
         return await self._outage.ask(look_up, partial(self._recollect, asker, ids))
 
-    def owned(self, account_id: str, candidates: Collection[str]) -> list[str]:
-        """Which of these are voices of the account, as far as that is remembered; asks nobody."""
-        now = monotonic_seconds()
-        found = []
-        for each in candidates:
-            standing = self._owned.known(each, now)
-            if standing is not None and standing.account_id == account_id:
-                found.append(each)
-        return found
+    async def judge(
+        self,
+        account_id: str,
+        candidates: Collection[str],
+        *,
+        listed_only: str | None = None,
+        serve_known: bool = False,
+    ) -> Judgement:
+        """What `forbidden` says of these texts, and if none is, where the account's voices among them live.
+
+        In memory it is one look for both. Raises DatabaseUnavailableError, as either does.
+        """
+        ids = {each for each in candidates if _can_be_id(each)}
+        fresh = self._fresh(ids)
+        if len(fresh) == len(ids):
+            self.hits += 1
+            refused = _Asker(account_id, listed_only).may_not_use(fresh)
+            return Judgement(refused, {} if refused else _places(fresh))
+        forbidden = await self.forbidden(account_id, ids, listed_only=listed_only, serve_known=serve_known)
+        return Judgement(forbidden, {} if forbidden else await self.at_provider(ids))
 
     async def at_provider(self, voice_ids: Collection[str]) -> Mapping[str, VoiceAtProvider]:
         """Where those of these voices live that are on file.
@@ -169,8 +188,7 @@ class OwnershipBook:
         now = monotonic_seconds()
         adopted = {each: self._owned.known(each, now) for each in voice_ids if each not in standings}
         found = {**standings, **adopted}
-        homes = {each: standing.home for each, standing in found.items() if standing is not None}
-        return {each: home for each, home in homes.items() if home is not None}
+        return _places({each: standing for each, standing in found.items() if standing is not None})
 
     def _all_owned(
         self, ids: Collection[str], look: Callable[[str, float], _Standing | None]
@@ -270,6 +288,10 @@ class OwnershipBook:
         self._evictions += 1
         self._owned.clear()
         self._unlisted.clear()
+
+
+def _places(standings: Mapping[str, _Standing]) -> dict[str, VoiceAtProvider]:
+    return {each: standing.home for each, standing in standings.items() if standing.home is not None}
 
 
 def _can_be_id(text: str) -> bool:

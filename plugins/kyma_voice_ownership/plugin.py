@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -17,6 +17,7 @@ from kyma_proxy.api import (
     Proceed,
     Reply,
     Spool,
+    VoiceAtProvider,
     WholeBody,
     is_gzip,
     parse_document,
@@ -75,14 +76,14 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
         else:
             document, candidates = self._read(flow, received, packed)
         model = _model(document)
-        await self._require_allowed(flow, flow.identity.account_id, candidates)
+        flow.voices_at_provider = await self._allowed(flow, flow.identity.account_id, candidates)
         flow.document, flow.model, flow.body = document, model, WholeBody(received)
-        flow.voices_at_provider = await self.services.ownership.at_provider(candidates)
         flow.facts["model"] = None if model is None else model[:LOGGED_CHARS_MAX]
-        return await self._proceed(flow, proceed, self.services.ownership.owned(flow.identity.account_id, candidates))
+        return await self._proceed(flow, proceed)
 
-    async def _proceed(self, flow: Flow, proceed: Proceed, voices: Sequence[str]) -> Reply:
+    async def _proceed(self, flow: Flow, proceed: Proceed) -> Reply:
         """Proceed, and have noted what that shows of the caller's own voices."""
+        voices = tuple(flow.voices_at_provider)
         try:
             reply = await proceed(flow)
         except GatewayError:
@@ -102,17 +103,19 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
         texts = chain(target, _texts_of_other_reading(flow, content))
         return document, voice_candidates(document, texts, self.config.reserved_prefix)
 
-    async def _require_allowed(self, flow: Flow, account_id: str, candidates: frozenset[str]) -> None:
-        forbidden = await self.services.ownership.forbidden(
+    async def _allowed(self, flow: Flow, account_id: str, candidates: frozenset[str]) -> Mapping[str, VoiceAtProvider]:
+        """The caller's own voices among these texts, and where they live. Raises GatewayError VOICE_NOT_OWNED."""
+        judged = await self.services.ownership.judge(
             account_id,
             candidates,
             listed_only=self.config.reserved_prefix if self.config.deny_unlisted_prefix else None,
             serve_known=_serves_known(self.config),
         )
-        if forbidden:
-            flow.facts["voices_refused"] = len(forbidden)
+        if judged.forbidden:
+            flow.facts["voices_refused"] = len(judged.forbidden)
             # Nothing of the voice may show: neither whose it is nor in which state.
             raise GatewayError(ErrorCode.VOICE_NOT_OWNED, "This request names a voice that your account does not own.")
+        return judged.at_provider
 
 
 def _serves_known(config: VoiceOwnershipConfig) -> bool:

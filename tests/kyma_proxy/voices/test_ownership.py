@@ -18,7 +18,7 @@ from kyma_proxy.database.pool import Database, DatabaseTarget
 from kyma_proxy.flow import VoiceAtProvider
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import ownership, registry
-from kyma_proxy.voices.ownership import UNLISTED_SECONDS, OwnershipBook
+from kyma_proxy.voices.ownership import UNLISTED_SECONDS, Judgement, OwnershipBook
 from kyma_proxy.voices.registry import NewVoice, VoiceHome
 
 OWN = "kyma_00000000000000aa"
@@ -481,8 +481,8 @@ async def test_a_voice_that_its_provider_calls_otherwise_is_on_file_under_both_i
 ) -> None:
     both = await named_by_its_provider(database, ada)
     assert await view.at_provider({OWN, "kyma_00000000000000ff"}) == AT_PROVIDER
-    assert await view.forbidden(ada, both) == frozenset()
-    assert await view.forbidden(bob, both) == both
+    assert (await view.judge(ada, both)).forbidden == frozenset()
+    assert await view.judge(bob, both) == Judgement(frozenset(both), {})
     times = asked.times
     assert await view.at_provider({OWN, "English_Graceful_Lady"}) == AT_PROVIDER
     assert asked.times == times
