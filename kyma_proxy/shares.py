@@ -83,6 +83,11 @@ class Shares:
     def __repr__(self) -> str:
         return f"Shares({len(self._lines)} keys, {self.limit} each)"
 
+    def has_room(self, key: str) -> bool:
+        """Whether this process knows of no reason why a place of a key would have to be waited for."""
+        line = self._lines.get(key)
+        return line is None or (line.running < self.limit and not line.waiting)
+
     async def take(self, key: str) -> None:
         """Take a place, to be given back once. Raises NoPlaceError."""
         line = self._lines.get(key)

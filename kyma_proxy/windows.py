@@ -49,6 +49,10 @@ class CallWindow:
         except NoPlaceError as error:
             raise WindowFullError(self._free_in_seconds(key)) from error
 
+    def has_room(self, key: str) -> bool:
+        """Whether a call could probably be made at once."""
+        return self._shares.has_room(key)
+
     def begin(self, key: str) -> None:
         """The call is made now: its place is free again after a minute."""
         self._begun.setdefault(key, deque()).append(monotonic_seconds())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -125,9 +125,11 @@ class ProviderAccounts(Mapping[str, VoiceProvider]):
     def __len__(self) -> int:
         return len(self._accounts)
 
-    def choose(self) -> VoiceProvider:
-        """The account for what belongs to none yet."""
-        (chosen,) = random.choices(list(self._accounts.values()), self._weights)  # noqa: S311 - spreads load
+    def choose(self, has_room: Callable[[str], bool] = lambda name: True) -> VoiceProvider:
+        """The account for what belongs to none yet; one that `has_room` is preferred."""
+        weights = [weight if has_room(name) else 0 for name, weight in zip(self._accounts, self._weights, strict=True)]
+        by_weight = weights if any(weights) else self._weights
+        (chosen,) = random.choices(list(self._accounts.values()), by_weight)  # noqa: S311 - spreads load
         return chosen
 
 

@@ -48,6 +48,11 @@ class RateLimits:
     def __repr__(self) -> str:
         return f"RateLimits({self._upstream!r}, {dict(self._limits)})"
 
+    def has_room(self, what: str, provider_account: str) -> bool:
+        """Whether a call could probably be made at once, as far as the account at the provider goes."""
+        limit = self._limits.get(what, self._limits.get(_OTHERS))
+        return limit is None or self._window(what, limit).has_room(provider_account)
+
     async def admit(self, what: str, provider_account: str, account_id: str | None = None) -> None:
         """Wait until a call may be made: of a model (the provider's name), CLONE or DESIGN, for one of our accounts.
 
@@ -78,10 +83,12 @@ class RateLimits:
         self, what: str, limit: int, provider_account: str, account_id: str | None
     ) -> list[tuple[CallWindow, str]]:
         """One's own share first: who has used it up must not stand in everybody's line."""
-        name = f"{self._upstream} {what}"
-        needed = [(self._windows.window(name, limit, self._wait_seconds), provider_account)]
+        needed = [(self._window(what, limit), provider_account)]
         if account_id is not None and self._share < 1:
             share = max(1, math.floor(limit * self._share))
-            own = self._windows.window(f"{name} share", share, self._wait_seconds)
+            own = self._window(f"{what} share", share)
             needed.insert(0, (own, f"{provider_account} {account_id}"))
         return needed
+
+    def _window(self, what: str, limit: int) -> CallWindow:
+        return self._windows.window(f"{self._upstream} {what}", limit, self._wait_seconds)

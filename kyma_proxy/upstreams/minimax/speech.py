@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -32,10 +33,13 @@ _log = structlog.get_logger("kyma_proxy.upstreams.minimax")
 class Voices:
     """Whose key speaks: the one that owns the voice; for the provider's own voices any, by weight."""
 
-    def __init__(self, upstream: str, calls: Mapping[str, Calls], accounts: ProviderAccounts) -> None:
+    def __init__(
+        self, upstream: str, calls: Mapping[str, Calls], accounts: ProviderAccounts, limits: RateLimits
+    ) -> None:
         self._upstream = upstream
         self._calls = calls
         self._accounts = accounts
+        self._limits = limits
 
     def place(self, wanted: SpeechRequest, homes: Mapping[str, VoiceAtProvider]) -> tuple[str, SpeechRequest]:
         """The account to speak with, and the request with the ids that its voices have there.
@@ -45,7 +49,8 @@ class Voices:
         """
         own = {voice_id: homes[voice_id] for voice_id in wanted.voice_ids if voice_id in homes}
         if not own:
-            return self._accounts.choose().provider_account, wanted
+            has_room = partial(self._limits.has_room, wanted.model)
+            return self._accounts.choose(has_room).provider_account, wanted
         owners = {(home.upstream, home.provider_account) for home in own.values()}
         if len(owners) > 1:
             message = "These voices live in different accounts at the speech provider and cannot be mixed."

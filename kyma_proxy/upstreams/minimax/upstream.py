@@ -41,7 +41,7 @@ class MiniMaxUpstream(Upstream):
         self.voice_accounts = ProviderAccounts(list(zip(accounts.values(), weights, strict=True)))
         """A MakesVoices."""
         calls = {account: each.calls for account, each in accounts.items()}
-        self._speech = Speech(Voices(name, calls, self.voice_accounts), limits, settings)
+        self._speech = Speech(Voices(name, calls, self.voice_accounts, limits), limits, settings)
 
     async def start(self) -> None:
         """Open the pool."""

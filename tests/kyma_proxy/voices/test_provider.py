@@ -61,6 +61,8 @@ def test_new_voices_go_to_accounts_by_weight_and_old_ones_are_found_by_name() ->
     chosen = Counter(accounts.choose().provider_account for _ in range(4000))
     assert set(chosen) == {"a", "b"}
     assert 2.4 < chosen["a"] / chosen["b"] < 3.8
+    assert {accounts.choose(lambda name: name == "b").provider_account for _ in range(50)} == {"b"}
+    assert {accounts.choose(lambda name: False).provider_account for _ in range(200)} == {"a", "b"}
     assert accounts["old"].provider_account == "old"
     assert list(accounts) == ["a", "b", "old"]
     assert accounts.get("gone") is None

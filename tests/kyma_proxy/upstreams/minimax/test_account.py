@@ -89,6 +89,16 @@ async def test_the_providers_own_voices_speak_with_any_key_by_weight(opened: Ope
     assert counts["sk-east"] > counts["sk-west"]
 
 
+async def test_an_account_whose_minute_is_full_is_passed_over_for_one_that_has_room(
+    opened: Open, provider: Any, wire: Any
+) -> None:
+    provider.answers[CALL] = GOOD
+    upstream = await opened(accounts=TWO, rate_limits={"*": 5}, rate_wait_seconds=0.01)
+    for _ in range(10):
+        await upstream.send(speech(wire, {}, voice="English_Graceful_Lady"))
+    assert Counter(keys(provider)) == {"sk-east": 5, "sk-west": 5}
+
+
 async def test_voices_of_two_accounts_cannot_be_mixed(opened: Open, provider: Any, wire: Any, spoken: Any) -> None:
     homes = {each: VoiceAtProvider("minimax", each, each) for each in ("east", "west")}
     mix = [{"voice_id": each, "weight": 50} for each in homes]
