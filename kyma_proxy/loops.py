@@ -47,7 +47,7 @@ def settle_garbage_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS_MAX, 20, 50)
+    gc.set_threshold(_YOUNG_OBJECTS_MAX, 10, 10)
 
 
 def run_on(name: LoopName, work: Coroutine[Any, Any, T]) -> T:
