@@ -134,11 +134,11 @@ class RequestReader(RequestHandler):
             self._lingering.set_result(None)
 
     def head_begun(self) -> None:
-        """The first bytes of a head, or more of them, have arrived."""
+        """The first bytes of a head, or more of them, have arrived; the connection decides what follows from that."""
         raise NotImplementedError
 
     def head_ended(self) -> None:
-        """A head is complete, or broken."""
+        """A head is complete, or broken; the connection decides what follows from that."""
         raise NotImplementedError
 
     def _read_on(self) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import structlog
+from aiohttp.connector import Connection
+from yarl import URL
 
 from kyma_proxy.errors import GatewayError
 from kyma_proxy.failpoints import NO_FAILPOINTS, Failpoints
 from kyma_proxy.flow import Flow, Reply
 from kyma_proxy.settings.models import MiniMaxUpstreamSettings, UpstreamTimeouts
 from kyma_proxy.tasks import Tasks
+from kyma_proxy.upstreams.connections import Connections
 from kyma_proxy.upstreams.minimax.calls import Calls, Credentials
 from kyma_proxy.upstreams.minimax.client import MiniMaxClient
 from kyma_proxy.upstreams.minimax.upstream import MiniMaxUpstream
@@ -202,3 +205,20 @@ async def speak(settings: Any, wire: Any) -> AsyncIterator[Callable[..., Awaitab
 @pytest.fixture
 def key() -> str:
     return KEY
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], list[URL]]:
+    """Lets no connection be made; what was tried goes into the list that it returns."""
+
+    def fail_with(exception: Exception) -> list[URL]:
+        attempts: list[URL] = []
+
+        async def take(self: Connections, origin: URL) -> Connection:
+            attempts.append(origin)
+            raise exception
+
+        monkeypatch.setattr(Connections, "take", take)
+        return attempts
+
+    return fail_with

@@ -12,13 +12,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientConnectorError, ConnectionTimeoutError
 from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.connector import Connection
 from structlog.testing import capture_logs
-from yarl import URL
 
 from kyma_proxy.errors import ErrorCode
 from kyma_proxy.flow import ClientLeftError
-from kyma_proxy.upstreams.connections import Connections
 from kyma_proxy.upstreams.minimax import speech_request
 
 CALL = "/v1/t2a_v2"
@@ -147,19 +144,12 @@ async def test_failures_of_the_connection_and_no_second_attempt(
     should_retry: bool,
     speak: Any,
     spoken: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    cut_off: Any,
 ) -> None:
-    attempts = 0
-
-    async def take(self: Connections, origin: URL) -> Connection:
-        nonlocal attempts
-        attempts += 1
-        raise exception
-
-    monkeypatch.setattr(Connections, "take", take)
+    attempts = cut_off(exception)
     error = await spoken.failure(speak(PUBLIC))
     assert (error.code, error.should_retry) == (code, should_retry)
-    assert attempts == 1
+    assert len(attempts) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
