@@ -15,6 +15,7 @@ import pytest
 from mutagen.mp3 import MP3
 
 from e2e_kit.processes import Running, running
+from postgres_kit.processes import is_running
 
 REPOSITORY = Path(__file__).parent.parent.parent.parent
 
@@ -52,13 +53,6 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 async def start(dev: Running) -> list[str]:
     await dev.wait_for("Ctrl-C stops everything")
     return printed_commands(dev.lines)
@@ -82,7 +76,7 @@ async def test_every_printed_line_works_and_ctrl_c_leaves_nothing_running(tmp_pa
         assert "ready" in output(outputs, "/readyz")
         family = descendants(dev.process.pid)
         postmaster = int((data_dir_of(data_dir) / "postmaster.pid").read_text().split()[0])
-        assert alive(postmaster)
+        assert is_running(postmaster)
         assert await dev.end(signal.SIGINT) == 0
         await gone({*family, postmaster})
 
@@ -137,7 +131,7 @@ def check_library(outputs: list[tuple[str, str]]) -> None:
 async def gone(pids: set[int]) -> None:
     """Fails unless every process has ended within two seconds."""
     async with asyncio.timeout(2):
-        while any(alive(pid) for pid in pids):
+        while any(is_running(pid) for pid in pids):
             await asyncio.sleep(0.02)
 
 
@@ -158,7 +152,7 @@ async def test_killing_it_takes_the_database_with_it(tmp_path: Path) -> None:
         dev.process.kill()
         await dev.process.wait()
         async with asyncio.timeout(5):
-            while alive(postmaster):
+            while is_running(postmaster):
                 await asyncio.sleep(0.02)
 
 

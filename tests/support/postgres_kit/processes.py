@@ -82,8 +82,14 @@ def freeze_family(postmaster: subprocess.Popen[bytes], number: signal.Signals) -
 
 def is_running(pid: int) -> bool:
     """Whether a process is there and has not ended."""
+    return state_of(pid) not in ("", "Z", "X")
+
+
+def state_of(pid: int) -> str:
+    """The letter that Linux gives a process: `T` stands still, `Z` has ended; nothing if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+        # A process that ends between the opening and the reading is told as ProcessLookupError, not as a missing file.
+        return ""
+    return stat.rpartition(")")[2].split()[0]

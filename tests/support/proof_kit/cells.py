@@ -27,6 +27,7 @@ from kyma_proxy.failpoints import Failpoint
 from kyma_proxy.pipeline.loader import InstalledPlugins
 from kyma_proxy.simulators.minimax import Behaviour, Fault, MiniMaxSimulator
 from kyma_proxy.testing.audio import silent_wav
+from postgres_kit.processes import state_of
 from proof_kit.faults import Cut, Faulty, Harm, harm_of
 from proof_kit.verdicts import PRICE, Books, Told, read_books, violations
 from proof_kit.world import load, rehearsal, write_config
@@ -277,7 +278,7 @@ async def thaw_when_over(process: asyncio.subprocess.Process, world: CellWorld) 
     for _ in range(600):
         if process.returncode is not None:
             return process.returncode == -signal.SIGKILL
-        if _stands_still(process.pid):
+        if state_of(process.pid) == "T":
             # Locks that it holds keep the reconciler away; nothing more happens then until it goes on.
             for _ in range(20):
                 await asyncio.sleep(0.1)
@@ -288,13 +289,6 @@ async def thaw_when_over(process: asyncio.subprocess.Process, world: CellWorld) 
             return True
         await asyncio.sleep(0.02)
     return False
-
-
-def _stands_still(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except FileNotFoundError:
-        return False
 
 
 async def _play(world: CellWorld, cell: Cell, port: int) -> Verdict:
