@@ -88,6 +88,11 @@ class RequestReader(RequestHandler):
         if data:
             self._keep(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp: there is room for more of a body. It asks at every piece, and its parser would be run for nothing."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     async def finish_response(
         self, request: BaseRequest, resp: StreamResponse, start_time: float | None
     ) -> tuple[StreamResponse, bool]:

@@ -82,6 +82,11 @@ class AnswerReader(ResponseHandler):
                 return
         super().data_received(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp: there is room for more of a body. It asks at every piece, and its parser would be run for nothing."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def feed_data(self, data: Answer, size: int = 0) -> None:
         """Take an answer whose head is complete."""
         status = data[0].code
