@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDictProxy
 
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # but those that end lines
 
 
-def serialize_head(first_line: str, headers: CIMultiDict[str]) -> bytes:
+def serialize_head(first_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """First line and headers as bytes; header bytes that were not UTF-8 come out as they came in.
 
     Raises ValueError for a control character: it would let a header forge others.
     """
-    lines = [first_line, *[f"{name}: {value}" for name, value in headers.items()], "\r\n"]
+    lines = [first_line, *[f"{name}: {value}" for name, value in headers], "\r\n"]
     head = "\r\n".join(lines)
     if not head.count("\r") == head.count("\n") == len(lines) or _CONTROL_CHARACTER.search(head):
         raise ValueError("a control character in a head")

@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import HttpVersion, HttpVersion11
-from multidict import CIMultiDict
 
 from kyma_proxy.clock import utc_now
 from kyma_proxy.errors import GatewayError, error_body
@@ -24,7 +23,7 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
 # Framing and the fate of the connection are decided here, hop by hop, whatever the reply says.
-_FRAMING_HEADERS: Final = ("Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding")
+_FRAMING_HEADERS: Final = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding"})
 
 
 @dataclass(slots=True)
@@ -62,21 +61,28 @@ def reply_head(reply: Reply, framing: Framing, version: HttpVersion, keep_alive_
 
     Raises ValueError when the reply's head contains a control character: it would let a header forge others.
     """
-    headers = CIMultiDict(reply.headers)
-    for name in _FRAMING_HEADERS:
-        headers.popall(name, None)
-    if framing.length is not None:
-        headers["Content-Length"] = str(framing.length)
-    elif framing.has_body:
-        headers.popall("Content-Length", None)
+    length = None if framing.length is None else str(framing.length)
+    drops_length = framing.length is not None or framing.has_body
+    fields: list[tuple[str, str]] = []
+    for name, value in reply.headers.items():
+        lowered = name.lower()
+        if lowered == "content-length" and drops_length:
+            if length is not None:
+                # Where the first one stood.
+                fields.append((name, length))
+                length = None
+        elif lowered not in _FRAMING_HEADERS:
+            fields.append((name, value))
+    if length is not None:
+        fields.append(("Content-Length", length))
     if framing.chunked:
-        headers["Transfer-Encoding"] = "chunked"
+        fields.append(("Transfer-Encoding", "chunked"))
     if framing.close:
-        headers["Connection"] = "close"
+        fields.append(("Connection", "close"))
     elif version < HttpVersion11 and keep_alive_asked:
-        headers["Connection"] = "keep-alive"
+        fields.append(("Connection", "keep-alive"))
     phrase = _PHRASES.get(reply.status, "") if reply.phrase is None else reply.phrase
-    return serialize_head(f"HTTP/1.1 {reply.status} {phrase}", headers)
+    return serialize_head(f"HTTP/1.1 {reply.status} {phrase}", fields)
 
 
 def error_reply(error: GatewayError) -> Reply:

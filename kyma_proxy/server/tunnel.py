@@ -25,7 +25,7 @@ _CALM_LOOKS: Final = 4  # while nothing is special: looks in the time that both 
 
 def switching_head(reply: Reply) -> bytes:
     """The head of a 101. Raises ValueError for a control character in it."""
-    return serialize_head(f"HTTP/1.1 {reply.status} {reply.phrase or ''}", reply.headers)
+    return serialize_head(f"HTTP/1.1 {reply.status} {reply.phrase or ''}", reply.headers.items())
 
 
 class Tunnel:

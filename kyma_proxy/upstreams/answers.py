@@ -83,7 +83,7 @@ class AnswerReader(ResponseHandler):
         super().data_received(data)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """aiohttp: there is room for more of a body. It asks at every piece, and its parser would be run for nothing."""
+        """aiohttp: there is room for more. Told at every piece of a body, it would run its parser for nothing."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 

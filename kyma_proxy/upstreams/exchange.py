@@ -210,7 +210,7 @@ class Exchange:
         if chunked:
             headers = headers.copy()
             headers["Transfer-Encoding"] = "chunked"
-        head = serialize_head(f"{request.method} {request.target} HTTP/1.1", headers)
+        head = serialize_head(f"{request.method} {request.target} HTTP/1.1", headers.items())
         if isinstance(body, OutgoingBody):
             writer = RequestWriter(self.reader, head, chunked=chunked)
             if "Expect" in headers:

@@ -100,28 +100,31 @@ class ForwardUpstream(Upstream):
 
     def _headers(self, flow: Flow, body: bytes | OutgoingBody | None) -> CIMultiDict[str]:
         """The client's headers, less the hop-by-hop ones and those that only this hop may say, plus those."""
-        kept = end_to_end(flow.raw_headers, self._left_out, upgrade=flow.wants_websocket)
-        headers = CIMultiDict([("Host", self._transport.host), *kept])
+        fields = [("Host", self._transport.host)]
+        fields += end_to_end(flow.raw_headers, self._left_out, upgrade=flow.wants_websocket)
+        fields.append(("X-Request-Id", flow.id))
+        fields.append(("X-Forwarded-Proto", flow.scheme))
+        if forwarded_for := flow.forwarded_for or flow.client_address:
+            fields.append(("X-Forwarded-For", forwarded_for))
+        if flow.host:
+            fields.append(("X-Forwarded-Host", flow.host))
+        if self._settings.authorization == "replace" and self._settings.api_key is not None:
+            fields.append(("Authorization", f"Bearer {self._settings.api_key.get_secret_value()}"))
+        fields.append(("Via", VIA))
+        headers = CIMultiDict(fields)
         length = flow.body.content_length
         if length is None:
             headers.popall("Content-Length", None)
-        elif length and headers.getall("Content-Length", []) != [str(length)]:
+        elif length and headers.getall("Content-Length", ()) != [str(length)]:
             headers["Content-Length"] = str(length)
         if isinstance(body, bytes):
             # It is here already: asking the origin whether to send it would only cost time.
             headers.popall("Expect", None)
-        headers["X-Request-Id"] = flow.id
-        headers["X-Forwarded-Proto"] = flow.scheme
-        if forwarded_for := flow.forwarded_for or flow.client_address:
-            headers["X-Forwarded-For"] = forwarded_for
-        if flow.host:
-            headers["X-Forwarded-Host"] = flow.host
-        if self._settings.authorization == "replace" and self._settings.api_key is not None:
-            headers["Authorization"] = f"Bearer {self._settings.api_key.get_secret_value()}"
-        headers.add("Via", VIA)
         if flow.traceparent is not None:
             headers["traceparent"] = flow.traceparent
-        flow.facts["trace_id"] = trace_id_of(headers.setdefault("traceparent", new_traceparent()))
+        elif "traceparent" not in headers:
+            headers["traceparent"] = new_traceparent()
+        flow.facts["trace_id"] = trace_id_of(headers["traceparent"])
         return headers
 
 

@@ -75,7 +75,10 @@ def end_to_end(
             if upgrade and lowered in (b"upgrade", b"connection"):
                 kept.extend((text(name), text(word)) for word in _upgrade_words(lowered, value))
         elif prefix is None or not lowered.startswith(prefix):
-            kept.append((text(name), text(value)))
+            try:
+                kept.append((name.decode(), value.decode()))
+            except UnicodeDecodeError:
+                kept.append((text(name), text(value)))
     if options - _USUAL_OPTIONS:
         still_here = _UPGRADE_HEADERS if upgrade else frozenset()
         kept = [pair for pair in kept if (field := pair[0].lower()) not in options or field in still_here]
@@ -112,7 +115,8 @@ def unreadable(phrase: str | None, raw_headers: RawHeaders) -> str | None:
 
 def new_traceparent() -> str:
     """The `traceparent` of a trace that begins here (W3C Trace Context)."""
-    return f"00-{hex_identifier(32)}-{hex_identifier(16)}-01"
+    made = hex_identifier(48)
+    return f"00-{made[:32]}-{made[32:]}-01"
 
 
 def trace_id_of(traceparent: str) -> str | None:

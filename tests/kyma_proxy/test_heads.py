@@ -11,7 +11,7 @@ from kyma_proxy.heads import names_upgrade, names_websocket, serialize_head
 def test_control_characters_are_refused(character: str, place: str) -> None:
     first, name, value = (f"é{character}" if place == one else "é" for one in ("first line", "name", "value"))
     with pytest.raises(ValueError, match="control character"):
-        serialize_head(first, CIMultiDict({name: value}))
+        serialize_head(first, [(name, value)])
 
 
 @pytest.mark.parametrize(
