@@ -21,6 +21,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def epoch_microseconds() -> int:
+    """The wall clock in microseconds since 1970, for log lines."""
+    return time.time_ns() // 1000
+
+
 def epoch_seconds() -> float:
     """The wall clock in seconds since 1970, for metrics."""
     return time.time()

@@ -6,12 +6,14 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from json import JSONEncoder
 from typing import Any, Final, TextIO
 
 import structlog
 
-from kyma_proxy.clock import utc_now
+from kyma_proxy.clock import epoch_microseconds
+from kyma_proxy.observe.lines import LineHandler
 
 _SECRETS: Final = (
     (re.compile(r"\b(ky|sk)-[A-Za-z0-9_\-]{6,}"), r"\1-[redacted]"),
@@ -62,10 +64,11 @@ class _Direct:
     line that may hold a secret.
     """
 
-    def __init__(self, handler: logging.StreamHandler[TextIO], renderer: structlog.types.Processor) -> None:
+    def __init__(self, handler: LineHandler) -> None:
         self._handler = handler
-        self._renderer = renderer
-        self._encode = JSONEncoder(default=repr).encode
+        self._encode = JSONEncoder(default=repr, check_circular=False).encode
+        self._second = 0
+        self._written_second = ""
 
     def write(self, fields: Mapping[str, Any], event: str, logger: str) -> bool:
         """Write the line, or return False."""
@@ -73,18 +76,20 @@ class _Direct:
             return False
         if not _SECRET_NAMES.isdisjoint(fields):
             return False
-        time = utc_now().isoformat().replace("+00:00", "Z")
-        text = self._encode({**fields, "event": event, "level": "info", "logger": logger, "time": time})
+        text = self._encode({**fields, "event": event, "level": "info", "logger": logger, "time": self._time()})
         if _may_hold_a_secret(text):
             return False
-        handler = self._handler
-        handler.acquire()
-        try:
-            handler.stream.write(text + "\n")
-            handler.flush()
-        finally:
-            handler.release()
+        self._handler.write_soon(text)
         return True
+
+    def _time(self) -> str:
+        """The wall clock as structlog writes it; what is longer than a second is written once a second."""
+        now = epoch_microseconds()
+        second, microseconds = divmod(now, 1_000_000)
+        if second != self._second:
+            self._second = second
+            self._written_second = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._written_second}.{microseconds:06d}Z"
 
     def _is_configured(self) -> bool:
         processors = structlog.get_config()["processors"]
@@ -123,13 +128,13 @@ def configure_logging(level: str = "info", json: bool = True, stream: TextIO | N
         foreign_pre_chain=[*shared[:3], structlog.stdlib.ExtraAdder(), *shared[3:]],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_event, renderer],
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = LineHandler(stream or sys.stdout)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
     global _direct
-    _direct = _Direct(handler, renderer) if json and number <= logging.INFO else None
+    _direct = _Direct(handler) if json and number <= logging.INFO else None
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),
