@@ -37,14 +37,10 @@ def parse_document(content: bytes) -> dict[str, Any]:
         raise _refusal("The body is not valid UTF-8.") from error
     require_few_values(text)
     try:
-        document = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_fraction,
-            parse_constant=_constant,
-        )
-        _require_plain(document)
+        document = _DECODER.decode(text)
+        # Halves of surrogate pairs can only have been escaped, and what opens no more often is nested no deeper.
+        if "\\u" in text or text.count("[") + text.count("{") > DEPTH_MAX:
+            _require_plain(document)
     except _AmbiguousError as error:
         raise _refusal(str(error)) from error
     except RecursionError as error:
@@ -95,6 +91,11 @@ def _fraction(digits: str) -> float:
 
 def _constant(name: str) -> NoReturn:
     raise _AmbiguousError(f"The body is not valid JSON: {name} is not a JSON value.")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+)
 
 
 def _require_plain(document: Any) -> None:

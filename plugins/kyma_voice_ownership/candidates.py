@@ -59,9 +59,11 @@ def voice_candidates(document: Mapping[str, Any], texts: Iterator[str], reserved
 
 def texts_of_target(raw_path: str, raw_query: str | None) -> Iterator[str]:
     """The texts in a request target: its query, and parameters behind a `;` in its path."""
-    yield from texts_of_form(raw_query or "")
-    for segment in raw_path.split("/"):
-        yield from texts_of_form(segment.partition(";")[2])
+    if raw_query:
+        yield from texts_of_form(raw_query)
+    if ";" in raw_path:
+        for segment in raw_path.split("/"):
+            yield from texts_of_form(segment.partition(";")[2])
 
 
 def texts_of_form(encoded: str) -> Iterator[str]:
@@ -77,7 +79,7 @@ class _Collector:
         self.found: set[str] = set()
         self._seen: set[tuple[str, bool]] = set()
         self._reserved_prefix = reserved_prefix
-        self._reserved = re.compile(re.escape(reserved_prefix) + r"[A-Za-z0-9_-]+")
+        self._reserved = _ids_with(reserved_prefix)
 
     def add_all(self, value: Any, nesting: int = 0) -> None:
         """Every text in a value of a document."""
@@ -185,6 +187,11 @@ def _candidates_in(text: str, reserved_prefix: str) -> frozenset[str]:
     collector = _Collector(reserved_prefix)
     collector.read_text(text)
     return frozenset(collector.found)
+
+
+@lru_cache(maxsize=8)
+def _ids_with(prefix: str) -> re.Pattern[str]:
+    return re.compile(re.escape(prefix) + r"[A-Za-z0-9_-]+")
 
 
 def _bare(text: str) -> str:

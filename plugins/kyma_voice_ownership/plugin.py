@@ -70,7 +70,9 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
             raise RuntimeError("voice_ownership stands behind a plugin that provides an identity")
         require_utf_8(flow.headers.getall("Content-Type", []))
         packed = is_gzip(flow.headers.getall("Content-Encoding", []))
-        received = b"".join([chunk async for chunk in flow.body])
+        received = flow.body.whole()
+        if received is None:
+            received = b"".join([chunk async for chunk in flow.body])
         if packed or len(received) > OFF_LOOP_BYTES:
             document, candidates = await asyncio.to_thread(self._read, flow, received, packed)
         else:

@@ -74,10 +74,11 @@ def test_a_loop_that_ended_with_a_line_left_does_not_keep_the_next_loops_lines(
         handler.write_soon("left")
 
     loop = asyncio.new_event_loop()
-    loop.create_task(last_words())
+    last = loop.create_task(last_words())
     loop.call_soon(loop.stop)
     loop.run_forever()
     loop.close()
+    assert last.done()
 
     async def next_words() -> None:
         handler.write_soon("next")
