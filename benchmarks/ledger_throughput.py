@@ -60,7 +60,7 @@ class InstantProvider:
     provider_account = "default"
     longest_clone_seconds = 0.0
 
-    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+    async def clone_voice(self, voice_id: str, recording: Recording, caller: str | None = None) -> None:
         """Made."""
 
     async def delete_voice(self, voice_id: str) -> None:

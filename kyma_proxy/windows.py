@@ -80,6 +80,11 @@ class CallWindow:
         return max(1, math.ceil(left))
 
 
+def used_up_seconds(shared_key: str) -> float:
+    """For how long the places of a key, as the lessor calls it, may be used up by calls of a process that is gone."""
+    return WINDOW_SECONDS if shared_key.startswith(PREFIX) else 0.0
+
+
 class CallWindows:
     """Every window of a process. A window is the same for every configuration that asks for it in the same words."""
 

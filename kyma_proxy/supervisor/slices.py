@@ -16,6 +16,9 @@ from typing import Final
 AskBack = Callable[[int, str], Awaitable[int]]
 """Asks a worker, by its number, for its idle places of a key; how many it gave back. It owes the next free one."""
 
+StillTaken = Callable[[str], float]
+"""For how many seconds the places of a key stay taken when the worker that had them is gone."""
+
 WAIT_SECONDS: Final = 10.0
 """How long a worker waits here before it asks again."""
 
@@ -41,8 +44,10 @@ class _Held:
 class Slices:
     """The supervisor's side."""
 
-    def __init__(self, ask_back: AskBack) -> None:
+    def __init__(self, ask_back: AskBack, still_taken: StillTaken = lambda key: 0.0) -> None:
         self._ask_back = ask_back
+        self._still_taken = still_taken
+        self._estates = 0
         self._keys: dict[str, _Held] = {}
 
     def __repr__(self) -> str:
@@ -63,7 +68,7 @@ class Slices:
         held.waiting.append(waiter)
         self._serve(key, held)
         if not waiter.granted.done():
-            for each in [each for each in held.by_worker if each != worker]:
+            for each in [each for each in held.by_worker if each != worker and each >= 0]:
                 self.returned(each, key, await self._ask_back(each, key))
         try:
             async with asyncio.timeout(WAIT_SECONDS):
@@ -88,9 +93,14 @@ class Slices:
         self._serve(key, held)
 
     def gone(self, worker: int) -> None:
-        """A worker has ended, and its requests with it."""
+        """A worker has ended, and its requests with it; what they used up of a minute stays used up."""
         for key, held in list(self._keys.items()):
-            held.by_worker.pop(worker, None)
+            places = held.by_worker.pop(worker, 0)
+            seconds = self._still_taken(key)
+            if places and seconds:
+                self._estates -= 1  # below every worker's number
+                held.by_worker[self._estates] = places
+                asyncio.get_running_loop().call_later(seconds, self.returned, self._estates, key, places)
             for waiter in [each for each in held.waiting if each.worker == worker]:
                 waiter.granted.cancel()
                 held.waiting.remove(waiter)

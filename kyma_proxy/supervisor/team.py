@@ -24,6 +24,7 @@ from kyma_proxy.supervisor.numbers import VARIABLE
 from kyma_proxy.supervisor.order import Order
 from kyma_proxy.supervisor.slices import Slices
 from kyma_proxy.tasks import Tasks
+from kyma_proxy.windows import used_up_seconds
 
 START_SECONDS_MAX: Final = 120.0
 """How long a worker may take to serve: its embedded database may have to recover first."""
@@ -65,7 +66,7 @@ class Team:
         self._serving: dict[int, Worker] = {}
         self._processes: dict[int, Process] = {}
         self._stopping = False
-        self._slices = Slices(self._ask_back)
+        self._slices = Slices(self._ask_back, used_up_seconds)
         self._on_gone: Callable[[int], None] = lambda pid: None
         self._workers = Gauge("kyma_workers", "Workers that serve.", registry=registry)
         self._restarts = Counter(

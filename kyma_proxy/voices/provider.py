@@ -79,14 +79,15 @@ class VoiceProvider(Protocol):
     unused_seconds: float | None
     """How long it keeps a voice that has not spoken yet; None for ever."""
 
-    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+    async def clone_voice(self, voice_id: str, recording: Recording, caller: str | None = None) -> None:
         """Make `voice_id` speak like the recording.
 
-        An answer that was lost is asked for again under the same id. Raises ProviderError; with `outcome_known` false
-        something may be left at the provider, the voice or the uploaded recording.
+        `caller` is the account that asks: it has only its share of what the provider takes in a minute. An answer that
+        was lost is asked for again under the same id. Raises ProviderError; with `outcome_known` false something may be
+        left at the provider, the voice or the uploaded recording.
         """
 
-    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+    async def design_voice(self, voice_id: str, design: VoiceDesign, caller: str | None = None) -> str:
         """Make a voice from its description; returns the id that it has at the provider.
 
         That is `voice_id`, unless the provider insists on ids of its own. Otherwise as `clone_voice`.

@@ -119,7 +119,8 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
             async def create(voice_id: str) -> str:
                 flow.facts["voice_id"] = voice_id
                 with await self.services.admission.enter(flow, self.config.upstream):
-                    await provider.clone_voice(voice_id, Recording(upload.view(), judgement.extension))
+                    recording = Recording(upload.view(), judgement.extension)
+                    await provider.clone_voice(voice_id, recording, identity.account_id)
                 return voice_id
 
             reply = await self.services.minting.mint(order, create, lambda minted: minted_reply(minted, form.model))

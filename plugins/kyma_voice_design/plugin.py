@@ -83,7 +83,7 @@ class VoiceDesigner(Plugin[VoiceDesignConfig]):
         async def create(voice_id: str) -> str:
             flow.facts["voice_id"] = voice_id
             with await self.services.admission.enter(flow, self.config.upstream):
-                return await provider.design_voice(voice_id, design)
+                return await provider.design_voice(voice_id, design, identity.account_id)
 
         reply = await self.services.minting.mint(order, create, lambda minted: minted_reply(minted, request.model))
         flow.charged = True

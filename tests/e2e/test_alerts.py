@@ -45,6 +45,17 @@ def selectors(parsed: Any) -> Iterator[Any]:
         yield from selectors(argument)
 
 
+def groupings(parsed: Any) -> Iterator[tuple[set[str], Any]]:
+    """Every aggregation: the labels it keeps, and what it sums up."""
+    if isinstance(parsed, promql_parser.AggregateExpr) and parsed.modifier is not None:
+        yield set(parsed.modifier.labels), parsed.expr
+    for each in (getattr(parsed, name, None) for name in ("expr", "lhs", "rhs")):
+        if each is not None:
+            yield from groupings(each)
+    for argument in getattr(parsed, "args", None) or ():
+        yield from groupings(argument)
+
+
 @pytest.fixture
 async def known(make_world: Any) -> dict[str, set[str]]:
     """Every series that a gateway or its supervisor can have, with its labels."""
@@ -73,8 +84,19 @@ async def test_every_expression_is_well_formed_and_names_what_exists(known: dict
                 wrong.append(f"{where}: there is no {selector.name}")
             elif not labels <= known[selector.name]:
                 wrong.append(f"{where}: {selector.name} has no label {labels - known[selector.name]}")
+        for labels, summed in groupings(promql_parser.parse(expression)):
+            wrong += [
+                f"{where}: {selector.name} cannot be told apart by {labels - known[selector.name]}"
+                for selector in selectors(summed)
+                if not labels <= known.get(selector.name, set())
+            ]
     assert wrong == []
     assert seen > 40
+
+
+def test_a_grouping_by_what_a_metric_does_not_have_would_be_found() -> None:
+    parsed = promql_parser.parse("histogram_quantile(0.9, sum by (le, no_such) (rate(kyma_requests_total[5m]))) > 1")
+    assert [labels for labels, _ in groupings(parsed)] == [{"le", "no_such"}]
 
 
 async def test_a_metric_that_does_not_exist_would_be_found(known: dict[str, set[str]]) -> None:
@@ -103,3 +125,10 @@ def test_the_dashboard_loads_and_its_panels_do_not_overlap() -> None:
         assert at["x"] + at["w"] <= 24
         assert not cells & taken, panel["title"]
         taken |= cells
+
+
+async def test_everything_that_is_counted_shows_somewhere(known: dict[str, set[str]]) -> None:
+    seen = {s.name for _, expression in expressions() for s in selectors(promql_parser.parse(expression))}
+    families = {re.sub(r"_(total|bucket|sum|count|created)$", "", name) for name in known if name.startswith("kyma_")}
+    shown = {re.sub(r"_(total|bucket)$", "", name) for name in seen}
+    assert families - shown == set()

@@ -13,7 +13,9 @@ import pytest
 from e2e_kit.world import SPEECH_PATH, Answer
 from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.simulators.minimax import Behaviour
+from kyma_proxy.testing.audio import silent_wav
 
+RECORDING = silent_wav(10, bits=8)
 CALL = "/v1/t2a_v2"
 LIMITS = "rate_limits: {speech-02-hd: 10}\n    rate_wait_seconds: 0.05"
 
@@ -69,3 +71,15 @@ async def test_another_model_has_its_own_minute(world: Any) -> None:
     world.minimax.behaviour = Behaviour()
     await asyncio.gather(*(speak(world, world.api_key) for _ in range(12)))
     assert (await speak(world, world.api_key, "minimax-speech-turbo")).status == 200
+
+
+async def test_one_customer_cannot_use_up_the_minute_in_which_voices_are_made(make_world: Any) -> None:
+    world = await make_world(minimax_extra="rate_limits: {voice_clone: 4}\n    rate_wait_seconds: 0.05")
+    greedy = [await world.clone(RECORDING, headers={"Idempotency-Key": f"one-{each}"}) for each in range(3)]
+    assert [each.status for each in greedy] == [200, 200, 429]
+    assert greedy[-1].code == "rate_limited"
+    bob = {"Authorization": f"Bearer {await another(world)}"}
+    modest = [await world.clone(RECORDING, headers={**bob, "Idempotency-Key": f"two-{each}"}) for each in range(2)]
+    assert [each.status for each in modest] == [200, 200]
+    await world.require_exact_books()
+    assert (await world.account()).held_micros == 0, "who was not served pays nothing"

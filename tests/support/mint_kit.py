@@ -51,13 +51,13 @@ class Provider:
         """What was spoken with which voice to keep it alive."""
         self.speech_fault: BaseException | None = None
 
-    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+    async def clone_voice(self, voice_id: str, recording: Recording, caller: str | None = None) -> None:
         self.calls.append(f"clone {voice_id}")
         self.voices.add(voice_id)
         if self.fault is not None:
             raise self.fault
 
-    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+    async def design_voice(self, voice_id: str, design: VoiceDesign, caller: str | None = None) -> str:
         self.calls.append(f"design {voice_id}")
         made = self.own_id or voice_id
         self.voices.add(made)

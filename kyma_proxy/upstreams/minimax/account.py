@@ -59,18 +59,18 @@ class MiniMaxAccount:
     def __repr__(self) -> str:
         return f"MiniMaxAccount({self.name!r}, {self.provider_account!r})"
 
-    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+    async def clone_voice(self, voice_id: str, recording: Recording, caller: str | None = None) -> None:
         """Make the voice from the recording; see `Cloning.clone`. Raises ProviderError, NotAdmittedError."""
-        await self._limits.admit(CLONE, self.provider_account)
+        await self._limits.admit(CLONE, self.provider_account, caller)
         await self._cloning.clone(voice_id, recording)
 
-    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+    async def design_voice(self, voice_id: str, design: VoiceDesign, caller: str | None = None) -> str:
         """Make the voice from its description; the id that it has here. Raises ProviderError, NotAdmittedError.
 
         An answer that was lost is asked for once more under the same id; where the provider insists on its own ids,
         the first voice is then left over there, under an id that nobody was ever told.
         """
-        await self._limits.admit(DESIGN, self.provider_account)
+        await self._limits.admit(DESIGN, self.provider_account, caller)
         return await make_once(lambda: self._client.voice_design(voice_id, design), voice_id, voice_id)
 
     async def speak_a_line(self, voice_id: str, text: str) -> Spoken:

@@ -99,3 +99,17 @@ async def test_whatever_the_schedule_there_are_never_more_than_the_limit() -> No
 
     await asyncio.wait_for(asyncio.gather(*(worker(number) for number in has)), 20)
     assert repr(slices) == "Slices(0 keys)"
+
+
+async def test_what_a_dead_worker_used_up_of_a_minute_stays_used_up_for_so_long() -> None:
+    workers = Workers()
+    slices = Slices(workers.ask_back, lambda key: 0.05 if key.startswith("rate ") else 0.0)
+    for key in ("rate a", "a"):
+        assert await slices.lease(1, key, 3, 2) == 2
+    slices.gone(1)
+    slices.gone(1)
+    assert (slices.held("rate a"), slices.held("a")) == (2, 0)
+    assert await slices.lease(1, "rate a", 3, 3) == 1, "the worker that replaces it has what is left"
+    assert await asyncio.wait_for(slices.lease(1, "rate a", 3, 2), 5) == 2
+    assert workers.asked == [], "nobody is left who could be asked"
+    assert slices.held("rate a") == 3

@@ -21,10 +21,10 @@ class _Provider:
     longest_clone_seconds = 1.0
     unused_seconds = None
 
-    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+    async def clone_voice(self, voice_id: str, recording: Recording, caller: str | None = None) -> None:
         return None
 
-    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+    async def design_voice(self, voice_id: str, design: VoiceDesign, caller: str | None = None) -> str:
         return voice_id
 
     async def speak_a_line(self, voice_id: str, text: str) -> Spoken:

@@ -35,7 +35,7 @@ class _Provider:
     def __init__(self) -> None:
         self.cloned: list[tuple[str, bytes, str]] = []
 
-    async def clone_voice(self, voice_id: str, recording: Recording) -> None:
+    async def clone_voice(self, voice_id: str, recording: Recording, caller: str | None = None) -> None:
         self.cloned.append((voice_id, bytes(recording.data), recording.extension))
 
     async def delete_voice(self, voice_id: str, kind: str) -> None:
@@ -154,7 +154,7 @@ async def test_a_handler_that_is_cancelled_leaves_the_mint_running(make_stage: A
     stage = await make_stage()
     gate = asyncio.Event()
 
-    async def slow(voice_id: str, recording: Recording) -> None:
+    async def slow(voice_id: str, recording: Recording, caller: str | None = None) -> None:
         await gate.wait()
         stage.provider.cloned.append((voice_id, bytes(recording.data), recording.extension))
 

@@ -25,7 +25,7 @@ class Provider:
     def __init__(self) -> None:
         self.designed: list[tuple[str, VoiceDesign]] = []
 
-    async def design_voice(self, voice_id: str, design: VoiceDesign) -> str:
+    async def design_voice(self, voice_id: str, design: VoiceDesign, caller: str | None = None) -> str:
         self.designed.append((voice_id, design))
         return "ttv-voice-1"
 
