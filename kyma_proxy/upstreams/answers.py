@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
 
 from aiohttp import ClientConnectionError, ClientPayloadError, StreamReader
 from aiohttp.client_proto import ResponseHandler
@@ -34,6 +36,23 @@ class AnswerReader(ResponseHandler):
     """Whether anything came in since the last request."""
     used = False
     """Whether a request has gone out here."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        opened: Callable[[], None] = lambda: None,
+        closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(loop)
+        self._opened = opened
+        self._when_closed = closed
+        self._was_opened = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the connection is there."""
+        super().connection_made(transport)
+        self._was_opened = True
+        self._opened()
 
     def expect_answer(self, *, bodiless: bool) -> None:
         """A request is about to go out; `bodiless` says that its answer has a head alone, whatever that says."""
@@ -112,6 +131,9 @@ class AnswerReader(ResponseHandler):
         if isinstance(exc, ConnectionError):
             self._read_what_came_before()
         super().connection_lost(exc)
+        if self._was_opened:
+            self._was_opened = False
+            self._when_closed()
 
     def _is_idle(self) -> bool:
         """Whether nothing is due here any more: the answer was read whole, and no request has followed it."""

@@ -26,6 +26,15 @@ class UpstreamNumbers(Protocol):
     def breaker(self, upstream: str, door: str, state: str) -> None:
         """A breaker changed."""
 
+    def connected(self, upstream: str, seconds: float) -> None:
+        """A new connection was made within so long."""
+
+    def opened(self, upstream: str) -> None:
+        """A connection is there; `closed` follows once."""
+
+    def closed(self, upstream: str) -> None:
+        """A connection has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -35,6 +44,18 @@ class Health:
     settings: BreakerSettings | None
     numbers: UpstreamNumbers
     tasks: Tasks
+
+    def connected(self, seconds: float) -> None:
+        """A new connection was made within so long."""
+        self.numbers.connected(self.upstream, seconds)
+
+    def opened(self) -> None:
+        """A connection is there."""
+        self.numbers.opened(self.upstream)
+
+    def closed(self) -> None:
+        """A connection has ended."""
+        self.numbers.closed(self.upstream)
 
 
 @dataclass(slots=True, eq=False)

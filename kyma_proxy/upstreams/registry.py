@@ -23,9 +23,8 @@ def build_upstream(
 ) -> Upstream:
     """The upstream of one entry of the configuration, not started.
 
-    `tasks` takes the work that must be finished, and probes; `numbers` are told what fails; `windows` keep to what
-    providers take in a minute; `failpoints` are reached
-    around the calls that make voices.
+    `tasks` takes the work that must be finished, and probes; `numbers` are told what fails, and of connections;
+    `windows` keep to what providers take in a minute; `failpoints` are reached around the calls that make voices.
     """
     health = Health(name, settings.breaker, numbers, tasks)
     match settings:

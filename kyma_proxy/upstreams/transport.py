@@ -19,7 +19,7 @@ from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.answers import Answer
 from kyma_proxy.upstreams.bodies import ReplyBody
 from kyma_proxy.upstreams.breaker import Breaker
-from kyma_proxy.upstreams.connections import Connections
+from kyma_proxy.upstreams.connections import UNWATCHED, Connections
 from kyma_proxy.upstreams.doors import Door, Doors, Health
 from kyma_proxy.upstreams.errors import FailureKind, Limit, TransportError
 from kyma_proxy.upstreams.exchange import Exchange, Means, OutgoingRequest
@@ -84,7 +84,7 @@ class Transport:
 
     async def start(self) -> None:
         """Open the pool."""
-        self._connections = Connections(self.timeouts.connect_seconds)
+        self._connections = Connections(self.timeouts.connect_seconds, self._health or UNWATCHED)
 
     async def stop(self) -> None:
         """Close the pool and every connection of it."""

@@ -58,3 +58,51 @@ async def test_closed_connections_are_gone(origin: Any) -> None:
     taken.close()
     with pytest.raises(ClientConnectionError):
         await connections.take(URL(server.base_url))
+
+
+class Watch:
+    """Counts connections."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.made: list[float] = []
+
+    def connected(self, seconds: float) -> None:
+        self.made.append(seconds)
+
+    def opened(self) -> None:
+        self.open += 1
+
+    def closed(self) -> None:
+        self.open -= 1
+
+
+async def test_connections_are_told_of_once_each(origin: Any, refused_url: str) -> None:
+    server, watch = await origin(silent), Watch()
+    connections = Connections(1.0, watch)
+    with pytest.raises(ClientConnectorError):
+        await connections.take(URL(refused_url))
+    taken = [await connections.take(URL(server.base_url)) for _ in range(2)]
+    assert (watch.open, len(watch.made)) == (2, 2)
+    assert all(0 <= seconds < 5 for seconds in watch.made)
+    taken[0].close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert watch.open == 1
+    taken[1].close()
+    await connections.close()
+    assert (watch.open, len(watch.made)) == (0, 2)
+
+
+async def test_a_connection_that_is_taken_again_was_not_made_again(origin: Any) -> None:
+    server, watch = await origin(silent), Watch()
+    connections = Connections(1.0, watch)
+    first = await connections.take(URL(server.base_url))
+    reader = reader_of(first)
+    reader.expect_answer(bodiless=False)
+    reader.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await reader.read()
+    first.release()
+    (await connections.take(URL(server.base_url))).close()
+    assert len(watch.made) == 1
+    await connections.close()
