@@ -21,6 +21,7 @@ from kyma_proxy.ledger.charges import Charge
 from kyma_proxy.ledger.holds import InsufficientFundsError
 from kyma_proxy.money import MICROS_PER_USD, UsdPrice, format_usd, usd_number
 from kyma_proxy.observe.endings import Ending, EndReason
+from kyma_proxy.pipeline.asking import AskingProvider
 from kyma_proxy.plugin import (
     ANY_SEGMENT,
     WHEREVER_NEEDED,
@@ -50,6 +51,7 @@ __all__ = [
     "LINE",
     "MICROS_PER_USD",
     "WHEREVER_NEEDED",
+    "AskingProvider",
     "Attempt",
     "BodyUse",
     "Charge",

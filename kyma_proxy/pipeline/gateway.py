@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.errors import ErrorCode, GatewayError
 from kyma_proxy.flow import Delivery, Flow, Reply
 from kyma_proxy.pipeline.admission import Admission
+from kyma_proxy.pipeline.asking import Asking
 from kyma_proxy.pipeline.guards import Guard, Guards
 from kyma_proxy.pipeline.router import Router
 from kyma_proxy.pipeline.upgrade import flow_wants_upgrade
@@ -112,15 +112,8 @@ async def forward(snapshot: Snapshot, flow: Flow) -> Reply:
 
 async def _ask(upstream: Upstream, flow: Flow, name: str) -> Reply:
     """Have an upstream answer, and note how long that took."""
-    trace, status = flow.trace, None
-    if trace is not None:
-        flow.traceparent = trace.asking(name)
-    asked = monotonic_seconds()
-    try:
+    with Asking(flow, name) as asking:
         reply = await upstream.send(flow)
-        status = reply.status
-    finally:
-        if trace is not None:
-            trace.answered(status)
-    flow.facts["upstream_ms"] = round((monotonic_seconds() - asked) * 1000, 3)
+        asking.status = reply.status
+    flow.facts["upstream_ms"] = asking.milliseconds
     return reply

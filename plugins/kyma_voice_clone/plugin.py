@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kyma_proxy.api import (
+    AskingProvider,
     Attempt,
     BodyUse,
     Endpoint,
@@ -108,18 +109,18 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
         return await self.services.finish(work, name=f"voice_clone {flow.id}")
 
     async def _judge_and_mint(self, flow: Flow, identity: Identity, received: _Received, slot: UploadSlot) -> Reply:
-        form = received.form
+        form, upstream = received.form, self.config.upstream
         with slot, form.upload as upload:
             judgement, file_hash = await self._judge(flow, upload)
-            provider = self.services.voice_providers[self.config.upstream].choose()
+            provider = self.services.voice_providers[upstream].choose()
             fingerprint = fingerprint_of(self.name, form.model, form.name, file_hash)
             attempt = Attempt(flow.path, fingerprint, received.repetition, flow.client_connected)
             order = MintOrder(identity.account_id, "clone", form.name, self.config.price_usd, provider, attempt)
 
             async def create(voice_id: str) -> str:
                 flow.facts["voice_id"] = voice_id
-                with await self.services.admission.enter(flow, self.config.upstream):
-                    recording = Recording(upload.view(), judgement.extension)
+                recording = Recording(upload.view(), judgement.extension)
+                with await self.services.admission.enter(flow, upstream), AskingProvider(flow, upstream):
                     await provider.clone_voice(voice_id, recording, identity.account_id)
                 return voice_id
 

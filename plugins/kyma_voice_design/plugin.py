@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kyma_proxy.api import (
+    AskingProvider,
     Attempt,
     BodyUse,
     Endpoint,
@@ -71,7 +72,8 @@ class VoiceDesigner(Plugin[VoiceDesignConfig]):
         return parse_document(unpack(received, self.config.max_body_bytes) if packed else received)
 
     async def _mint(self, flow: Flow, identity: Identity, request: DesignRequest, repetition: Repetition) -> Reply:
-        provider = self.services.voice_providers[self.config.upstream].choose()
+        upstream = self.config.upstream
+        provider = self.services.voice_providers[upstream].choose()
         design = request.design(self.config.default_preview_text)
         fingerprint = fingerprint_of(
             *(self.name, request.model, request.name, request.description, request.preview_text),
@@ -82,7 +84,7 @@ class VoiceDesigner(Plugin[VoiceDesignConfig]):
 
         async def create(voice_id: str) -> str:
             flow.facts["voice_id"] = voice_id
-            with await self.services.admission.enter(flow, self.config.upstream):
+            with await self.services.admission.enter(flow, upstream), AskingProvider(flow, upstream):
                 return await provider.design_voice(voice_id, design, identity.account_id)
 
         reply = await self.services.minting.mint(order, create, lambda minted: minted_reply(minted, request.model))

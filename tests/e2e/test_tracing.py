@@ -9,6 +9,8 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from kyma_proxy.testing.audio import silent_wav
+
 SPEECH = {"model": "minimax-speech-turbo", "input": "Secret words to speak.", "voice": "English_Graceful_Lady"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -89,3 +91,17 @@ async def test_a_collector_that_is_away_delays_nobody(make_world: Any) -> None:
     world = await make_world(server='tracing: {endpoint: "http://127.0.0.1:9/v1/traces", sample_ratio: 1.0}')
     key = {"Authorization": f"Bearer {world.api_key}"}
     assert (await world.request("POST", "/v1/audio/speech", json=SPEECH, headers=key)).status == 200
+
+
+async def test_a_mint_has_a_span_of_what_the_provider_did(make_world: Any, collector: Collector) -> None:
+    endpoint = await collector.start()
+    world = await make_world(server=f'tracing: {{endpoint: "{endpoint}", sample_ratio: 1.0}}')
+    assert (await world.clone(silent_wav(10, bits=8))).status == 200
+    await world.http.close()
+    await world.application.stop()
+    by_name = {span.name: span for span in collector.spans}
+    assert set(by_name) == {"POST /v1/audio/voice-clone", "ask minimax"}
+    asked, server = by_name["ask minimax"], by_name["POST /v1/audio/voice-clone"]
+    assert asked.parent_span_id == server.span_id
+    assert server.start_time_unix_nano <= asked.start_time_unix_nano <= asked.end_time_unix_nano
+    assert asked.end_time_unix_nano <= server.end_time_unix_nano
