@@ -13,7 +13,7 @@ from kyma_proxy.database.pool import Connection, Database
 from kyma_proxy.tasks import Tasks
 from kyma_proxy.voices import cleanups
 from kyma_proxy.voices.cleanups import ProviderCleanups
-from kyma_proxy.voices.registry import VoiceOrigin, VoiceStatus
+from kyma_proxy.voices.registry import VoiceOrigin, VoiceStatus, can_be_voice_id
 from kyma_proxy.voices.uses import VoiceUses
 
 VoiceState = Literal["pending", "active", "lost", "expired"]
@@ -103,7 +103,7 @@ class VoiceLibrary:
         """
         await self._uses.flush()
         if after is not None:
-            cursor = await self._database.fetchrow(_FIND, after)
+            cursor = await self._database.fetchrow(_FIND, after) if can_be_voice_id(after) else None
             if cursor is None or cursor["account_id"] != account_id:
                 raise UnknownCursorError(after)
             after = cursor["voice_id"]
@@ -112,6 +112,8 @@ class VoiceLibrary:
 
     async def find(self, voice_id: str) -> LibraryVoice | None:
         """The voice on file under one of its ids, whoever's it is and whatever its state; None if there is none."""
+        if not can_be_voice_id(voice_id):
+            return None
         await self._uses.flush()
         row = await self._database.fetchrow(_FIND, voice_id)
         return None if row is None else LibraryVoice(**row)

@@ -18,6 +18,7 @@ from kyma_proxy.database.outage import Outage
 from kyma_proxy.database.pool import Database
 from kyma_proxy.flow import VoiceAtProvider
 from kyma_proxy.tasks import Tasks
+from kyma_proxy.voices.registry import can_be_voice_id
 
 VOICES_CHANNEL: Final = "kyma_voices"
 MINTED_PREFIX: Final = "kyma_"
@@ -26,7 +27,6 @@ UNLISTED_SECONDS: Final = 2.0
 """How long an id may be believed not to be on file; whoever puts a foreign id on file waits this long."""
 _WARM_SECONDS: Final = 60.0
 _WARM_MAX: Final = 1000
-_VOICE_ID_MAX_CHARS: Final = 256
 _LOOK_UP: Final = """
 SELECT voice_id, account_id, status, coalesce(provider_voice_id, voice_id) AS provider_voice_id, upstream,
        provider_account
@@ -140,7 +140,7 @@ class OwnershipBook:
         known before, if that is enough to tell; otherwise DatabaseUnavailableError. An id not known is never forbidden
         for that.
         """
-        ids = {each for each in candidates if _can_be_id(each)}
+        ids = {each for each in candidates if can_be_voice_id(each)}
         asker = _Asker(account_id, listed_only)
         fresh = self._fresh(ids)
         if len(fresh) == len(ids):
@@ -165,7 +165,7 @@ class OwnershipBook:
 
         In memory it is one look for both. Raises DatabaseUnavailableError, as either does.
         """
-        ids = {each for each in candidates if _can_be_id(each)}
+        ids = {each for each in candidates if can_be_voice_id(each)}
         fresh = self._fresh(ids)
         if len(fresh) == len(ids):
             self.hits += 1
@@ -180,7 +180,7 @@ class OwnershipBook:
         Ask for voices that were just found not to be forbidden: then no round trip is needed, unless what was found is
         forgotten already. Raises DatabaseUnavailableError where it is not known.
         """
-        ours = {each for each in voice_ids if each.startswith(MINTED_PREFIX) and _can_be_id(each)}
+        ours = {each for each in voice_ids if each.startswith(MINTED_PREFIX) and can_be_voice_id(each)}
         standings = self._all_owned(ours, self._owned.fresh)
         if standings is None:
             recollect = partial(self._all_owned, ours, self._owned.known)
@@ -292,10 +292,3 @@ class OwnershipBook:
 
 def _places(standings: Mapping[str, _Standing]) -> dict[str, VoiceAtProvider]:
     return {each: standing.home for each, standing in standings.items() if standing.home is not None}
-
-
-def _can_be_id(text: str) -> bool:
-    """Whether PostgreSQL could hold the text as an id: no NUL, no half of a surrogate pair, the length allowed."""
-    if not 1 <= len(text) <= _VOICE_ID_MAX_CHARS:
-        return False
-    return text.isprintable() or not any(each == "\0" or "\ud800" <= each <= "\udfff" for each in text)

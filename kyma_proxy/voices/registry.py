@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import asyncpg
 
@@ -16,6 +16,14 @@ VoiceKind = Literal["clone", "design"]
 VoiceOrigin = Literal["clone", "design", "adopted"]
 """How a voice on file came to be; one that was adopted was made elsewhere, nobody knows how."""
 VoiceStatus = Literal["pending", "active", "failed", "revoked"]
+_VOICE_ID_CHARS_MAX: Final = 256
+
+
+def can_be_voice_id(text: str) -> bool:
+    """Whether PostgreSQL could hold the text as an id: no NUL, no half of a surrogate pair, the length allowed."""
+    if not 1 <= len(text) <= _VOICE_ID_CHARS_MAX:
+        return False
+    return text.isprintable() or not any(each == "\0" or "\ud800" <= each <= "\udfff" for each in text)
 
 
 class VoiceTakenError(Exception):

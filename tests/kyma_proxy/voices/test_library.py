@@ -47,6 +47,14 @@ async def test_a_cursor_is_good_after_its_voice_was_deleted_and_never_for_others
             await library.page(account_id, 9, after)
 
 
+@pytest.mark.parametrize("text", ["\0", "kyma_\0", "\ud800", "", "a" * 300])
+async def test_what_can_be_no_id_is_no_voice(stage: Stage, text: str) -> None:
+    library = library_of(stage)
+    assert await library.find(text) is None
+    with pytest.raises(UnknownCursorError):
+        await library.page(stage.account_id, 9, text)
+
+
 async def test_a_deleted_voice_is_nobodys_at_once_and_gone_at_the_provider_soon(stage: Stage) -> None:
     (voice_id,), library = await made(stage, 1), library_of(stage)
     assert await library.delete(stage.account_id, voice_id)
