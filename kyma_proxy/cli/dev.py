@@ -99,7 +99,7 @@ async def _ready_made_voice(application: Application, owner: OpenedAccount, name
     if not application.voice_providers:
         raise Failure("dev shows voices: the configuration needs an upstream that makes them (adapter: minimax)")
     upstream, accounts = next(iter(application.voice_providers.items()))
-    provider = accounts.choose()
+    provider = accounts.choose_for("clone")
     await provider.clone_voice(voice_id, Recording(sample_recording(), Path(SAMPLE_FILENAME).suffix.removeprefix(".")))
     home, unused = VoiceHome(upstream, provider.provider_account), provider.unused_seconds
     await application.database.transact(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from typing_extensions import Buffer
 
-from kyma_proxy.voices.registry import VoiceOrigin
+from kyma_proxy.voices.registry import VoiceKind, VoiceOrigin
 
 
 class ProviderError(Exception):
@@ -112,8 +113,16 @@ class VoiceProvider(Protocol):
 class ProviderAccounts(Mapping[str, VoiceProvider]):
     """The accounts of one upstream at its provider, by name; a new voice goes to one of them by weight."""
 
-    def __init__(self, weighted: Sequence[tuple[VoiceProvider, int]]) -> None:
-        """At least one weight is above zero; an account of weight zero only keeps what it has."""
+    def __init__(
+        self,
+        weighted: Sequence[tuple[VoiceProvider, int]],
+        makes_another: Callable[[VoiceKind, str], bool] = lambda kind, account: True,
+    ) -> None:
+        """At least one weight is above zero; an account of weight zero only keeps what it has.
+
+        `makes_another` tells whether an account would probably make one more voice of a kind at once.
+        """
+        self._makes_another = makes_another
         self._accounts = {provider.provider_account: provider for provider, _ in weighted}
         self._weights = [weight for _, weight in weighted]
 
@@ -125,6 +134,10 @@ class ProviderAccounts(Mapping[str, VoiceProvider]):
 
     def __len__(self) -> int:
         return len(self._accounts)
+
+    def choose_for(self, kind: VoiceKind) -> VoiceProvider:
+        """The account for a new voice; one that makes it at once is preferred."""
+        return self.choose(partial(self._makes_another, kind))
 
     def choose(self, has_room: Callable[[str], bool] = lambda name: True) -> VoiceProvider:
         """The account for what belongs to none yet; one that `has_room` is preferred."""

@@ -112,7 +112,7 @@ class VoiceClone(Plugin[VoiceCloneConfig]):
         form, upstream = received.form, self.config.upstream
         with slot, form.upload as upload:
             judgement, file_hash = await self._judge(flow, upload)
-            provider = self.services.voice_providers[upstream].choose()
+            provider = self.services.voice_providers[upstream].choose_for("clone")
             fingerprint = fingerprint_of(self.name, form.model, form.name, file_hash)
             attempt = Attempt(flow.path, fingerprint, received.repetition, flow.client_connected)
             order = MintOrder(identity.account_id, "clone", form.name, self.config.price_usd, provider, attempt)

@@ -73,7 +73,7 @@ class VoiceDesigner(Plugin[VoiceDesignConfig]):
 
     async def _mint(self, flow: Flow, identity: Identity, request: DesignRequest, repetition: Repetition) -> Reply:
         upstream = self.config.upstream
-        provider = self.services.voice_providers[upstream].choose()
+        provider = self.services.voice_providers[upstream].choose_for("design")
         design = request.design(self.config.default_preview_text)
         fingerprint = fingerprint_of(
             *(self.name, request.model, request.name, request.description, request.preview_text),

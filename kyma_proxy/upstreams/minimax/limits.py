@@ -6,16 +6,18 @@ Each of our own accounts has a share of that, so that whoever asks for much does
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from kyma_proxy.errors import ErrorCode, NotAdmittedError
 from kyma_proxy.settings.models import MiniMaxUpstreamSettings
+from kyma_proxy.voices.registry import VoiceKind
 from kyma_proxy.windows import CallWindow, CallWindows, WindowFullError
 
 CLONE: Final = "voice_clone"
 DESIGN: Final = "voice_design"
 """What else than models has a limit."""
+LIMIT_OF: Final[Mapping[VoiceKind, str]] = {"clone": CLONE, "design": DESIGN}
 _OTHERS: Final = "*"
 
 

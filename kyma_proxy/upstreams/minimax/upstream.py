@@ -10,7 +10,7 @@ from kyma_proxy.tasks import Tasks
 from kyma_proxy.upstreams.base import Upstream
 from kyma_proxy.upstreams.doors import Health
 from kyma_proxy.upstreams.minimax.account import AccountMeans, MiniMaxAccount
-from kyma_proxy.upstreams.minimax.limits import RateLimits
+from kyma_proxy.upstreams.minimax.limits import LIMIT_OF, RateLimits
 from kyma_proxy.upstreams.minimax.speech import SPEECH_PATH, Speech, Voices
 from kyma_proxy.upstreams.transport import Transport
 from kyma_proxy.voices.provider import ProviderAccounts
@@ -38,7 +38,8 @@ class MiniMaxUpstream(Upstream):
             each.provider_account: MiniMaxAccount(name, each, settings, means) for each in settings.all_accounts
         }
         weights = [each.weight for each in settings.all_accounts]
-        self.voice_accounts = ProviderAccounts(list(zip(accounts.values(), weights, strict=True)))
+        weighted = list(zip(accounts.values(), weights, strict=True))
+        self.voice_accounts = ProviderAccounts(weighted, lambda kind, account: limits.has_room(LIMIT_OF[kind], account))
         """A MakesVoices."""
         calls = {account: each.calls for account, each in accounts.items()}
         self._speech = Speech(Voices(name, calls, self.voice_accounts, limits), limits, settings)

@@ -159,3 +159,12 @@ async def test_a_line_tells_what_it_cost_and_whether_the_voice_is_lost(opened: O
 def test_keys_that_contradict_each_other_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         MiniMaxUpstreamSettings.model_validate({"base_url": "http://127.0.0.1:9", **fields})
+
+
+async def test_a_new_voice_goes_to_an_account_that_makes_one_at_once(opened: Open, provider: Any) -> None:
+    upstream = await opened(accounts=TWO, rate_limits={"voice_clone": 2}, rate_wait_seconds=0.05)
+    accounts = upstream.voice_accounts
+    for _ in range(2):
+        await accounts["east"].clone_voice(VOICE, Recording(b"ID3", "mp3"))
+    assert {accounts.choose_for("clone").provider_account for _ in range(50)} == {"west"}
+    assert {accounts.choose_for("design").provider_account for _ in range(200)} == {"east", "west"}
