@@ -24,6 +24,7 @@ _HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from kyma_proxy.database.embedded import EmbeddedPostgres
+from postgres_kit.processes import GONE_SECONDS
 
 async def main():
     server = EmbeddedPostgres(Path(sys.argv[1]))
@@ -103,7 +104,7 @@ class Yard:
             if holder.stdout is not None:
                 holder.stdout.close()
         if self.data_dir.is_dir():
-            wait_until(lambda: not self.servers(), 10)
+            wait_until(lambda: not self.servers(), GONE_SECONDS)
             shutil.rmtree(self.folder(), ignore_errors=True)
 
 

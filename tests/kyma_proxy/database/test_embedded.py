@@ -20,6 +20,7 @@ from kyma_proxy.database.binaries import Binaries, find_binaries
 from kyma_proxy.database.embedded import EmbeddedError, EmbeddedPostgres
 from kyma_proxy.database.pool import Database
 from kyma_proxy.database.target import DatabaseTarget
+from postgres_kit.processes import GONE_SECONDS
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
 as_ordinary_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
@@ -100,13 +101,13 @@ async def test_the_server_lives_as_long_as_any_of_its_users(yard: Any) -> None:
     target = await server.start()
     first = yard.postmaster()
     other.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(other.wait, 10) == 0
+    assert await asyncio.to_thread(other.wait, GONE_SECONDS) == 0
     assert await _value(target, "SELECT 1") == 1
     third = yard.hold()
     await server.stop()
     assert yard.postmaster() == first, "one server all along"
     third.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(third.wait, 10) == 0
+    assert await asyncio.to_thread(third.wait, GONE_SECONDS) == 0
     assert yard.servers() == []
 
 
@@ -120,7 +121,7 @@ async def test_a_killed_user_takes_the_server_with_it(yard: Any) -> None:
 async def test_an_interrupt_from_the_terminal_leaves_nothing(yard: Any) -> None:
     holder = yard.hold()
     os.killpg(holder.pid, signal.SIGINT)
-    assert await asyncio.to_thread(holder.wait, 10) == 0
+    assert await asyncio.to_thread(holder.wait, GONE_SECONDS) == 0
     assert yard.servers() == []
 
 
