@@ -18,13 +18,13 @@ import pytest
 
 from kyma_proxy.clock import monotonic_seconds
 from kyma_proxy.database.embedded import EmbeddedPostgres
+from postgres_kit.processes import GONE_SECONDS
 
 _ROOT = Path(__file__).parents[3]
 _HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from kyma_proxy.database.embedded import EmbeddedPostgres
-from postgres_kit.processes import GONE_SECONDS
 
 async def main():
     server = EmbeddedPostgres(Path(sys.argv[1]))
