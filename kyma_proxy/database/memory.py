@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from kyma_proxy.database.feed import ChangeFeed
@@ -48,6 +48,15 @@ class Memory(Generic[K, V]):
         if entry is None or now - entry[1] >= self._keep_seconds or not self._feed.connected:
             return None
         return entry[0]
+
+    def fresh_among(self, keys: Iterable[K], now: float) -> dict[K, V]:
+        """The answers that may be used without asking, of these; `now` in monotonic seconds."""
+        if not self._feed.connected:
+            return {}
+        entries, keep_seconds = self._entries, self._keep_seconds
+        return {
+            key: entry[0] for key in keys if (entry := entries.get(key)) is not None and now - entry[1] < keep_seconds
+        }
 
     def known(self, key: K, now: float) -> V | None:
         """The answer if it may be used instead of one that the database cannot give, else None."""

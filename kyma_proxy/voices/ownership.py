@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ UNLISTED_SECONDS: Final = 2.0
 """How long an id may be believed not to be on file; whoever puts a foreign id on file waits this long."""
 _WARM_SECONDS: Final = 60.0
 _WARM_MAX: Final = 1000
+_NOTED_SECONDS: Final = 1.0
+"""How much too early the last question about something may be noted."""
 _LOOK_UP: Final = """
 SELECT voice_id, account_id, status, coalesce(provider_voice_id, voice_id) AS provider_voice_id, upstream,
        provider_account
@@ -64,12 +67,14 @@ class _Asker:
         return self.listed_only is not None and voice_id.startswith(self.listed_only)
 
     def may_not_use(self, standings: Mapping[str, _Standing]) -> frozenset[str]:
-        return frozenset(each for each, standing in standings.items() if not self._may_use(each, standing))
-
-    def _may_use(self, voice_id: str, standing: _Standing) -> bool:
-        if standing.account_id is None:
-            return not self.needs_listing(voice_id)
-        return standing.active and standing.account_id == self.account_id
+        refused = []
+        for voice_id, standing in standings.items():
+            if standing.account_id is None:
+                if self.needs_listing(voice_id):
+                    refused.append(voice_id)
+            elif not standing.active or standing.account_id != self.account_id:
+                refused.append(voice_id)
+        return frozenset(refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +145,12 @@ class OwnershipBook:
         known before, if that is enough to tell; otherwise DatabaseUnavailableError. An id not known is never forbidden
         for that.
         """
-        ids = {each for each in candidates if can_be_voice_id(each)}
         asker = _Asker(account_id, listed_only)
-        fresh = self._fresh(ids)
-        if len(fresh) == len(ids):
+        at_hand = self._at_hand(candidates)
+        if at_hand is not None:
             self.hits += 1
-            return asker.may_not_use(fresh)
+            return asker.may_not_use(at_hand)
+        ids = {each for each in candidates if can_be_voice_id(each)}
         self.misses += 1
         # About all of them, so that nothing of the answer is older than the question.
         look_up = partial(self._ask_for, asker, ids)
@@ -165,14 +170,13 @@ class OwnershipBook:
 
         In memory it is one look for both. Raises DatabaseUnavailableError, as either does.
         """
-        ids = {each for each in candidates if can_be_voice_id(each)}
-        fresh = self._fresh(ids)
-        if len(fresh) == len(ids):
+        at_hand = self._at_hand(candidates)
+        if at_hand is not None:
             self.hits += 1
-            refused = _Asker(account_id, listed_only).may_not_use(fresh)
-            return Judgement(refused, {} if refused else _places(fresh))
-        forbidden = await self.forbidden(account_id, ids, listed_only=listed_only, serve_known=serve_known)
-        return Judgement(forbidden, {} if forbidden else await self.at_provider(ids))
+            refused = _Asker(account_id, listed_only).may_not_use(at_hand)
+            return Judgement(refused, {} if refused else _places(at_hand))
+        forbidden = await self.forbidden(account_id, candidates, listed_only=listed_only, serve_known=serve_known)
+        return Judgement(forbidden, {} if forbidden else await self.at_provider(candidates))
 
     async def at_provider(self, voice_ids: Collection[str]) -> Mapping[str, VoiceAtProvider]:
         """Where those of these voices live that are on file.
@@ -213,22 +217,26 @@ class OwnershipBook:
                     await self._look_up(list(self._warm), _KEEP_WARM)
 
     def _note_warm(self, text: str, now: float) -> None:
+        if now - self._warm.get(text, -math.inf) < _NOTED_SECONDS:
+            return
         self._warm[text] = now
         self._warm.move_to_end(text)
         if len(self._warm) > _WARM_MAX:
             self._warm.popitem(last=False)
 
-    def _fresh(self, ids: Collection[str]) -> dict[str, _Standing]:
-        """What need not be asked."""
-        standings: dict[str, _Standing] = {}
+    def _at_hand(self, candidates: Collection[str]) -> dict[str, _Standing] | None:
+        """What is known of all of these that can be ids; None if one of them must be asked about."""
         now = monotonic_seconds()
-        for each in ids:
-            standing = self._owned.fresh(each, now)
-            if standing is None and each in self._unlisted:
+        standings = self._owned.fresh_among(candidates, now)
+        left = [each for each in candidates if each not in standings]
+        for each in left:
+            if each in self._unlisted:
                 self._note_warm(each, now)
-                standing = self._unlisted.fresh(each, now)
-            if standing is not None:
-                standings[each] = standing
+        standings |= self._unlisted.fresh_among(left, now)
+        if len(standings) < len(candidates) and any(
+            each not in standings and can_be_voice_id(each) for each in candidates
+        ):
+            return None
         return standings
 
     def _recollect(self, asker: _Asker, ids: Collection[str]) -> frozenset[str] | None:
