@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
+from e2e_kit.raw_edge import Edge, EdgeOptions, OpenEdge, raw_edge
 from e2e_kit.world import CONFIG, World, database_url, metering_plugin
 from kyma_proxy.accounts.accounts import open_account
 from kyma_proxy.app import Application, Rehearsal
@@ -79,3 +81,26 @@ async def make_world(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIt
 async def world(make_world: MakeWorld) -> World:
     """A gateway with the default settings and an account with $25.00."""
     return await make_world()
+
+
+@pytest.fixture
+async def open_edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[OpenEdge]:
+    """Build a gateway whose clients and origin are written byte by byte: `open_edge(server="…")`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> Edge:
+            return await stack.enter_async_context(raw_edge(database_target, tmp_path, EdgeOptions(**options)))
+
+        yield start
+
+
+@pytest.fixture
+async def edge(open_edge: OpenEdge) -> Edge:
+    """Such a gateway with the usual options."""
+    return await open_edge()
+
+
+@pytest.fixture(params=[False, True], ids=["cancellation-off", "cancellation-on"])
+async def either_edge(open_edge: OpenEdge, request: pytest.FixtureRequest) -> Edge:
+    """One whose handlers are cancelled when their client leaves, and one whose are not."""
+    return await open_edge(handler_cancellation=request.param)

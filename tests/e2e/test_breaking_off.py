@@ -5,40 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from e2e_kit.raw_edge import Edge, EdgeOptions, head, raw_edge, request, upload
+from e2e_kit.raw_edge import Edge, head, request, upload
 from e2e_kit.wire import PATIENCE_SECONDS, Script, Wire, within
-from kyma_proxy.database.pool import DatabaseTarget
 
 MIB = 1024 * 1024
 SMALL_BUFFER = 16 * 1024
-OpenEdge = Callable[..., Awaitable[Edge]]
-
-
-@pytest.fixture
-async def open_edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[OpenEdge]:
-    async with AsyncExitStack() as stack:
-
-        async def start(**options: Any) -> Edge:
-            return await stack.enter_async_context(raw_edge(database_target, tmp_path, EdgeOptions(**options)))
-
-        yield start
-
-
-@pytest.fixture
-async def edge(open_edge: OpenEdge) -> Edge:
-    return await open_edge()
-
-
-@pytest.fixture(params=[False, True], ids=["cancellation-off", "cancellation-on"])
-async def either_edge(open_edge: OpenEdge, request: pytest.FixtureRequest) -> Edge:
-    return await open_edge(handler_cancellation=request.param)
 
 
 class Watched:

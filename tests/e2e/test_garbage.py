@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from e2e_kit.raw_edge import Edge, answer, raw_edge, request, upload
-from kyma_proxy.database.pool import DatabaseTarget
+from e2e_kit.raw_edge import Edge, answer, request, upload
 
 CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
-
-
-@pytest.fixture
-async def edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[Edge]:
-    async with raw_edge(database_target, tmp_path) as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,6 @@ from yarl import URL
 from e2e_kit.raw_edge import OK, Edge, EdgeOptions, answer, head, raw_edge, request, upload
 from e2e_kit.wire import Wire
 from kyma_proxy.database.pool import DatabaseTarget
-
-
-@pytest.fixture
-async def edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[Edge]:
-    async with raw_edge(database_target, tmp_path) as running:
-        yield running
 
 
 @pytest.mark.parametrize("late", [0.0, 0.05])

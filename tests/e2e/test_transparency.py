@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e_kit.raw_edge import HOP_BY_HOP, OK, PATH, Edge, EdgeOptions, answer, raw_edge, request
+from e2e_kit.raw_edge import HOP_BY_HOP, OK, PATH, Edge, OpenEdge, answer, request
 from e2e_kit.wire import Field
-from kyma_proxy.database.pool import DatabaseTarget
 
-OpenEdge = Callable[..., Awaitable[Edge]]
 ADDED = (b"X-Request-Id", b"X-Forwarded-Proto", b"X-Forwarded-For", b"X-Forwarded-Host", b"Via", b"traceparent")
 """What the gateway adds to a request, in this order, behind what the client sent."""
-
-
-@pytest.fixture
-async def open_edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[OpenEdge]:
-    async with AsyncExitStack() as stack:
-
-        async def start(**options: Any) -> Edge:
-            return await stack.enter_async_context(raw_edge(database_target, tmp_path, EdgeOptions(**options)))
-
-        yield start
-
-
-@pytest.fixture
-async def edge(open_edge: OpenEdge) -> Edge:
-    return await open_edge()
 
 
 def passed_on(edge: Edge) -> list[Field]:

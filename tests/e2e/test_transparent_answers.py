@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from e2e_kit.raw_edge import HOP_BY_HOP, OK, Edge, answer, raw_edge, request
+from e2e_kit.raw_edge import HOP_BY_HOP, OK, Edge, answer, request
 from e2e_kit.wire import Field, Wire
-from kyma_proxy.database.pool import DatabaseTarget
-
-
-@pytest.fixture
-async def edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[Edge]:
-    async with raw_edge(database_target, tmp_path) as edge:
-        yield edge
 
 
 async def test_head_is_answered_as_the_origin_answers_it(edge: Edge) -> None:

@@ -28,14 +28,6 @@ async def edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator
         yield running
 
 
-@pytest.fixture(params=[False, True], ids=["cancellation-off", "cancellation-on"])
-async def either_edge(
-    request: pytest.FixtureRequest, database_target: DatabaseTarget, tmp_path: Path
-) -> AsyncIterator[Edge]:
-    async with raw_edge(database_target, tmp_path, EdgeOptions(handler_cancellation=request.param)) as running:
-        yield running
-
-
 async def sent(edge: Edge, data: bytes) -> Wire:
     wire = await edge.connect()
     await wire.send(data)

@@ -8,7 +8,7 @@ import os
 import stat
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -35,12 +35,6 @@ UPGRADE = (
     b"Sec-WebSocket-Key: x",
     b"Sec-WebSocket-Version: 13",
 )
-
-
-@pytest.fixture
-async def edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[Edge]:
-    async with raw_edge(database_target, tmp_path) as running:
-        yield running
 
 
 async def stuck(wire: Wire) -> None:

@@ -6,34 +6,13 @@ import asyncio
 import json
 import socket
 from asyncio.selector_events import BaseSelectorEventLoop
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from e2e_kit.raw_edge import OK, UPLOAD, Edge, EdgeOptions, raw_edge, request
+from e2e_kit.raw_edge import OK, UPLOAD, Edge, OpenEdge, request
 from e2e_kit.wire import PATIENCE_SECONDS, Message, Wire
-from kyma_proxy.database.pool import DatabaseTarget
-
-OpenEdge = Callable[..., Awaitable[Edge]]
-
-
-@pytest.fixture
-async def open_edge(database_target: DatabaseTarget, tmp_path: Path) -> AsyncIterator[OpenEdge]:
-    async with AsyncExitStack() as stack:
-
-        async def start(**options: Any) -> Edge:
-            return await stack.enter_async_context(raw_edge(database_target, tmp_path, EdgeOptions(**options)))
-
-        yield start
-
-
-@pytest.fixture
-async def edge(open_edge: OpenEdge) -> Edge:
-    return await open_edge()
 
 
 def error(answer: Message) -> tuple[int, str, str]:

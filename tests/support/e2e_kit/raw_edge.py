@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +102,10 @@ def head(*lines: bytes, status: bytes = b"200 OK") -> bytes:
 def answer(*lines: bytes, body: bytes = b"", status: bytes = b"200 OK", version: bytes = b"1.1") -> bytes:
     """An answer as it goes over the wire; its framing is among the `lines`."""
     return b"\r\n".join([b"HTTP/%s %s" % (version, status), *lines]) + b"\r\n\r\n" + body
+
+
+OpenEdge = Callable[..., Awaitable[Edge]]
+"""Opens one with these EdgeOptions."""
 
 
 @asynccontextmanager
