@@ -52,6 +52,7 @@ CLIENTS = 8
 SETTLING = 0.4
 """The part of the run whose growth is warming up: caches fill, the allocator finds its level."""
 MIB_PER_HOUR_MAX = 1.0
+FLOOR_SECONDS = 150.0
 TEXT = "Mind the gap between the train and the platform, please."
 
 
@@ -125,6 +126,15 @@ def slope_mib_per_hour(samples: list[tuple[float, float]]) -> float:
     return 0.0 if not spread else 3600 * sum((t - middle) * (v - level) for t, v in samples) / spread
 
 
+def floors(samples: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The least of each window: what is left when the garbage of requests and reloads has just been collected."""
+    windows: dict[int, tuple[float, float]] = {}
+    for sample in samples:
+        window = int(sample[0] // FLOOR_SECONDS)
+        windows[window] = min(sample, windows.get(window, sample), key=lambda each: each[1])
+    return list(windows.values())
+
+
 async def watch(gateway: asyncio.subprocess.Process, load: Load, until: float) -> list[tuple[float, float]]:
     """Sample memory every two seconds, reload every ten, tell every thirty."""
     samples: list[tuple[float, float]] = []
@@ -177,12 +187,15 @@ def tell(load: Load, samples: list[tuple[float, float]], audit: dict[str, object
     """Print the figures; 1 where one of them is wrong."""
     wrong = {answer: count for answer, count in load.answers.items() if answer not in EXPECTED}
     settled = samples[int(len(samples) * SETTLING) :]
-    slope = slope_mib_per_hour(settled)
-    first, last = settled[0][1], settled[-1][1]
+    floor = floors(settled)
+    slope = slope_mib_per_hour(floor)
+    first, last = floor[0][1], floor[-1][1]
+    highest = max(value for _, value in settled)
     print(json.dumps(dict(load.answers), indent=1))
     print(f"requests that went wrong   {sum(wrong.values())} of {load.answers.total()} {wrong or ''}")
     print(
-        f"memory                     {first:.1f} to {last:.1f} MiB once settled, {slope:+.2f} MiB an hour (aim: flat)"
+        f"memory                     {first:.1f} to {last:.1f} MiB once settled, at times {highest:.1f};"
+        f" {slope:+.2f} MiB an hour (aim: flat)"
     )
     print(f"problems in the books      {audit['problems']}, open holds {audit['open_holds']}, exit code {code}")
     # In a short run a sample's noise is more than an hour's growth would be.
