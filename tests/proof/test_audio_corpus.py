@@ -8,6 +8,7 @@ import pytest
 
 from audio_corpus.case import Case
 from audio_corpus.cases import cases
+from audio_corpus.encoding import MissingEncoderError
 from audio_corpus.score import Score, score
 
 CASES = list(cases())
@@ -15,7 +16,10 @@ CASES = list(cases())
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_judge_is_right(case: Case, audio_scores: list[Score]) -> None:
-    result = score(case)
+    try:
+        result = score(case)
+    except MissingEncoderError as error:
+        pytest.skip(str(error))
     audio_scores.append(result)
     assert result.right, str(result)
 

@@ -22,7 +22,7 @@ from postgres_kit.processes import GONE_SECONDS
 
 _ROOT = Path(__file__).parents[3]
 _HOLDER = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from kyma_proxy.database.embedded import EmbeddedPostgres
 
@@ -35,6 +35,8 @@ async def main():
     finally:
         await server.stop()
 
+# Whoever starts the tests in the background may have had interrupts ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     asyncio.run(main())
 except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from audio_corpus.cases import cases
+from audio_corpus.encoding import MissingEncoderError
 from audio_corpus.score import row, score, totals
 
 
@@ -14,8 +15,12 @@ def main(wanted: list[str]) -> int:
     scores = []
     for case in cases():
         if not wanted or case.format in wanted:
-            scores.append(score(case))
-            print(scores[-1], flush=True)
+            try:
+                scores.append(score(case))
+            except MissingEncoderError as error:
+                print(f"{case}: not made, {error}", flush=True)
+            else:
+                print(scores[-1], flush=True)
     print(*totals(scores), sep="\n")
     return int(any(not each.right for each in scores))
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import av
+from av.codec.codec import UnknownCodecError
 
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 _TONE_HZ = 220
@@ -32,6 +33,10 @@ class Encoding:
     with_video: bool = False
 
 
+class MissingEncoderError(Exception):
+    """This build of the libraries has no such encoder: which ones it has differs between versions of Python."""
+
+
 @cache
 def tone(samples: int, channels: int, rate_hz: int) -> bytes:
     """`samples` sample frames of a sine, 16-bit little endian."""
@@ -49,7 +54,11 @@ def encode(seconds: float, how: Encoding) -> bytes:
 
 
 def encode_samples(samples: int, how: Encoding) -> bytes:
-    """A file with exactly `samples` sample frames of a tone."""
+    """A file with exactly `samples` sample frames of a tone. Raises MissingEncoderError."""
+    try:
+        av.Codec(how.codec, "w")
+    except UnknownCodecError as error:
+        raise MissingEncoderError(f"this build of PyAV has no encoder {how.codec}") from error
     file = io.BytesIO()
     with av.open(file, "w", format=how.container, options=dict(how.container_options)) as output:
         video = _video_stream(output) if how.with_video else None
