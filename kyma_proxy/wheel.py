@@ -40,13 +40,21 @@ class TimerWheel:
         self._buckets: dict[int, dict[WheelTimer, None]] = {}
         self._tick = 0
         self._turning: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"TimerWheel({sum(map(len, self._buckets.values()))} timers)"
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that runs when it is first asked for; before Python 3.12 each look for it is a system call."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
     def after(self, seconds: float, ring: Callable[[], None]) -> WheelTimer:
         """Have `ring` called once, `seconds` from now or up to a tick later, never sooner."""
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         now = loop.time()
         tick = int((now + seconds) / TICK_SECONDS) + 1
         if self._turning is None:
@@ -60,7 +68,7 @@ class TimerWheel:
         return timer
 
     def _turn(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         until = int(loop.time() / TICK_SECONDS)
         if len(self._buckets) < until - self._tick:
             due = sorted(tick for tick in self._buckets if tick <= until)  # the loop stood still for long

@@ -22,14 +22,15 @@ class LineHandler(logging.StreamHandler[TextIO]):
     def write_soon(self, line: str) -> None:
         """Write a line, without its end, when the loop's turn is over; at once where no loop runs."""
         self._waiting.append(line)
+        if self._woken_by is not None and self._woken_by.is_running():
+            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self._write_waiting()
             return
-        if self._woken_by is not loop:
-            self._woken_by = loop
-            loop.call_soon(self._write_waiting)
+        self._woken_by = loop
+        loop.call_soon(self._write_waiting)
 
     def emit(self, record: logging.LogRecord) -> None:
         """logging: write a record, behind the lines that came before it."""

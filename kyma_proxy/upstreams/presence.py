@@ -30,7 +30,7 @@ class while_client_waits:  # noqa: N801 - reads as what it does, like asyncio's 
 
     async def __aenter__(self) -> None:
         """Begin to look."""
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._wheel.loop)
         assert self._task is not None
         self._cancelling = self._task.cancelling()
         self._timer = self._wheel.after(LOOK_SECONDS, self._look)
