@@ -73,29 +73,32 @@ async def test_the_same_words_are_the_same_window_after_a_reload() -> None:
     assert repr(windows) == "CallWindows(2)"
 
 
-async def test_processes_together_keep_to_the_limit_and_lease_in_slices(minute: float) -> None:
-    processes: dict[int, CallWindows] = {}
-    asked = 0
+class Team:
+    """Processes that share what they may call."""
 
-    async def ask_back(worker: int, key: str) -> int:
-        return processes[worker].take_back(key)
+    def __init__(self, count: int) -> None:
+        self.asked = 0
+        self.slices = Slices(self._ask_back)
+        self.processes = [CallWindows(_Lessor(self, worker)) for worker in range(count)]
 
-    slices = Slices(ask_back)
+    async def _ask_back(self, worker: int, key: str) -> int:
+        return self.processes[worker].take_back(key)
 
-    class Lessor:
-        def __init__(self, worker: int) -> None:
-            self.worker = worker
 
-        async def lease(self, key: str, limit: int, wanted: int) -> int:
-            nonlocal asked
-            asked += 1
-            return await slices.lease(self.worker, key, limit, wanted)
+class _Lessor:
+    def __init__(self, team: Team, worker: int) -> None:
+        self._team = team
+        self._worker = worker
 
-        def give_back(self, key: str, places: int) -> None:
-            slices.returned(self.worker, key, places)
+    async def lease(self, key: str, limit: int, wanted: int) -> int:
+        self._team.asked += 1
+        return await self._team.slices.lease(self._worker, key, limit, wanted)
 
-    for worker in range(3):
-        processes[worker] = CallWindows(Lessor(worker))
+    def give_back(self, key: str, places: int) -> None:
+        self._team.slices.returned(self._worker, key, places)
+
+
+async def test_processes_together_keep_to_the_limit(minute: float) -> None:
     calls: list[float] = []
 
     async def run(windows: CallWindows) -> None:
@@ -103,7 +106,13 @@ async def test_processes_together_keep_to_the_limit_and_lease_in_slices(minute: 
             await call(windows, calls, 30, wait_seconds=0.02)
             await asyncio.sleep(0.02)
 
-    await asyncio.gather(*map(run, processes.values()))
+    await asyncio.gather(*map(run, Team(3).processes))
     assert most_in_a_window(calls, minute) <= 30
     assert len(calls) > 60
-    assert asked < len(calls) / 2
+
+
+async def test_places_are_leased_in_slices() -> None:
+    team, calls = Team(2), []
+    for windows in team.processes:
+        assert [await call(windows, calls, 60, wait_seconds=10) for _ in range(30)] == [True] * 30
+    assert team.asked == 10, "six places at once for each process"
