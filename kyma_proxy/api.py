@@ -16,6 +16,7 @@ from kyma_proxy.flow import (
     RequestBody,
     VoiceAtProvider,
     WholeBody,
+    read_whole,
 )
 from kyma_proxy.ledger.charges import Charge
 from kyma_proxy.ledger.holds import InsufficientFundsError
@@ -101,6 +102,7 @@ __all__ = [
     "monotonic_seconds",
     "parse_document",
     "read_repetition",
+    "read_whole",
     "require_few_values",
     "require_utf_8",
     "rfc3339",

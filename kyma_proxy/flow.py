@@ -67,6 +67,12 @@ class RequestBody(Protocol):
         """
 
 
+async def read_whole(body: RequestBody) -> bytes:
+    """All of a body, once it has arrived; narrow it first. Raises what reading it piece by piece does."""
+    whole = body.whole()
+    return b"".join([piece async for piece in body]) if whole is None else whole
+
+
 class WholeBody:
     """A body that a plugin has read already, byte for byte, to be forwarded from memory."""
 

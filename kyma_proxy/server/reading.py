@@ -6,6 +6,7 @@ So no request is made of bytes whose beginning is in doubt, and what is behind a
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from kyma_proxy.server.protocol import ConnectionServer
 
 
-class RequestReader(RequestHandler):
+class RequestReader(RequestHandler, ABC):
     """The reading half of a connection.
 
     What waits behind the present request is in `_message_tail`, where aiohttp itself looks for the first bytes of
@@ -138,13 +139,13 @@ class RequestReader(RequestHandler):
         if self._lingering is not None and not self._lingering.done():
             self._lingering.set_result(None)
 
+    @abstractmethod
     def head_begun(self) -> None:
         """The first bytes of a head, or more of them, have arrived; the connection decides what follows from that."""
-        raise NotImplementedError
 
+    @abstractmethod
     def head_ended(self) -> None:
         """A head is complete, or broken; the connection decides what follows from that."""
-        raise NotImplementedError
 
     def _read_on(self) -> None:
         self._request_open = False

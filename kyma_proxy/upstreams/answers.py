@@ -44,15 +44,15 @@ class AnswerReader(ResponseHandler):
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(loop)
-        self._opened = opened
+        self._when_opened = opened
         self._when_closed = closed
-        self._was_opened = False
+        self._is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is there."""
         super().connection_made(transport)
-        self._was_opened = True
-        self._opened()
+        self._is_open = True
+        self._when_opened()
 
     def expect_answer(self, *, bodiless: bool) -> None:
         """A request is about to go out; `bodiless` says that its answer has a head alone, whatever that says."""
@@ -131,8 +131,8 @@ class AnswerReader(ResponseHandler):
         if isinstance(exc, ConnectionError):
             self._read_what_came_before()
         super().connection_lost(exc)
-        if self._was_opened:
-            self._was_opened = False
+        if self._is_open:
+            self._is_open = False
             self._when_closed()
 
     def _is_idle(self) -> bool:

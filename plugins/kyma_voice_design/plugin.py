@@ -24,6 +24,7 @@ from kyma_proxy.api import (
     minted_reply,
     parse_document,
     read_repetition,
+    read_whole,
     require_utf_8,
     unpack,
 )
@@ -68,7 +69,7 @@ class VoiceDesigner(Plugin[VoiceDesignConfig]):
     async def _document(self, flow: Flow) -> dict[str, Any]:
         require_utf_8(flow.headers.getall("Content-Type", []))
         packed = is_gzip(flow.headers.getall("Content-Encoding", []))
-        received = b"".join([chunk async for chunk in flow.body])
+        received = await read_whole(flow.body)
         return parse_document(unpack(received, self.config.max_body_bytes) if packed else received)
 
     async def _mint(self, flow: Flow, identity: Identity, request: DesignRequest, repetition: Repetition) -> Reply:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from kyma_proxy.api import ErrorCode, Flow, GatewayError, LibraryVoice, parse_document, rfc3339
+from kyma_proxy.api import ErrorCode, Flow, GatewayError, LibraryVoice, parse_document, read_whole, rfc3339
 
 _CATEGORIES: Final[Mapping[str, str]] = {"clone": "cloned", "design": "generated", "adopted": "cloned"}
 _BODY_BYTES_MAX: Final = 64 * 1024
@@ -74,7 +74,7 @@ def voice_id_of(flow: Flow) -> str | None:
 async def new_name(flow: Flow, max_name_chars: int) -> str | None:
     """The name in a body `{"name": …}`; a blank one is none. Raises GatewayError TOO_LARGE and INVALID_REQUEST."""
     flow.body.narrow(_BODY_BYTES_MAX)
-    document = parse_document(b"".join([chunk async for chunk in flow.body]))
+    document = parse_document(await read_whole(flow.body))
     if "name" not in document:
         raise invalid("Send the new name: `name`, a string or null.")
     name = document["name"]

@@ -21,6 +21,7 @@ from kyma_proxy.api import (
     WholeBody,
     is_gzip,
     parse_document,
+    read_whole,
     require_utf_8,
     unpack,
 )
@@ -70,9 +71,7 @@ class VoiceOwnership(Plugin[VoiceOwnershipConfig]):
             raise RuntimeError("voice_ownership stands behind a plugin that provides an identity")
         require_utf_8(flow.headers.getall("Content-Type", []))
         packed = is_gzip(flow.headers.getall("Content-Encoding", []))
-        received = flow.body.whole()
-        if received is None:
-            received = b"".join([chunk async for chunk in flow.body])
+        received = await read_whole(flow.body)
         if packed or len(received) > OFF_LOOP_BYTES:
             document, candidates = await asyncio.to_thread(self._read, flow, received, packed)
         else:

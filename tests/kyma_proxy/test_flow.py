@@ -2,9 +2,10 @@
 
 import pytest
 
-from kyma_proxy.flow import Delivery, Reply
+from kyma_proxy.errors import ErrorCode, GatewayError
+from kyma_proxy.flow import Delivery, Reply, WholeBody, read_whole
 from kyma_proxy.observe.endings import COMPLETED
-from kyma_proxy.testing.flows import make_flow
+from kyma_proxy.testing.flows import BytesBody, make_flow
 
 
 def test_the_path_of_a_flow_is_the_canonical_one() -> None:
@@ -46,3 +47,18 @@ def test_a_callback_that_fails_keeps_no_other_from_its_own() -> None:
         flow.end(Delivery(200, COMPLETED, 0))
     assert len(told) == 2
     assert isinstance(caught.value.exceptions[0], ZeroDivisionError)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_is_read_whole_however_it_comes(announced: bool) -> None:
+    assert await read_whole(BytesBody([b"ab", b"c"], announced=announced)) == b"abc"
+    assert await read_whole(BytesBody(announced=announced)) == b""
+    assert await read_whole(WholeBody(b"abc")) == b"abc"
+
+
+async def test_a_body_over_its_bound_is_not_read_whole() -> None:
+    body = BytesBody([b"ab", b"c"], announced=False)
+    body.narrow(2)
+    with pytest.raises(GatewayError) as refused:
+        await read_whole(body)
+    assert refused.value.code is ErrorCode.TOO_LARGE
