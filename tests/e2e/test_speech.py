@@ -8,6 +8,7 @@ import io
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
@@ -15,10 +16,14 @@ import pytest
 from mutagen.mp3 import MP3
 
 from e2e_kit.world import SPEECH_PATH, Answer
+from kyma_api_key_auth.plugin import ApiKeyAuth
 from kyma_proxy.accounts.accounts import open_account
+from kyma_proxy.database.pool import Database
+from kyma_proxy.flow import Flow, Reply
+from kyma_proxy.plugin import Proceed
 from kyma_proxy.simulators.minimax import Behaviour, Call, Fault
 from kyma_proxy.simulators.sample import sample_recording
-from kyma_proxy.voices import registry
+from kyma_proxy.voices import ownership, registry
 
 SYSTEM_VOICE = "English_Graceful_Lady"
 T2A = "/v1/t2a_v2"
@@ -265,6 +270,43 @@ async def test_one_speaks_with_ones_own_voice(world: Any, stream: bool) -> None:
     assert sha256(answer.body) == spoken(world).progress.audio_sha256
     assert spoken(world).json["voice_setting"]["voice_id"] == voice
     assert world.minimax.voices[voice].active
+
+
+@pytest.mark.parametrize("model", ["minimax-speech-turbo", "eleven-v3"])
+async def test_what_was_asked_before_is_spoken_without_a_round_trip_to_the_database(
+    make_world: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr(ownership, "UNLISTED_SECONDS", 60.0)  # however slow the machine is
+    world = await make_world()
+    trips: list[str] = []
+    of_request = ContextVar("of_request", default=False)  # what a request spawns inherits it, upkeep does not
+    handle = ApiKeyAuth.handle
+
+    async def noting(outermost: ApiKeyAuth, flow: Flow, proceed: Proceed) -> Reply:
+        of_request.set(True)
+        return await handle(outermost, flow, proceed)
+
+    def counted(name: str) -> Any:
+        asked = getattr(Database, name)
+
+        async def ask(database: Database, *args: Any, **options: Any) -> Any:
+            if of_request.get():
+                trips.append(name)
+            return await asked(database, *args, **options)
+
+        return ask
+
+    voice = await cloned(world)
+    monkeypatch.setattr(ApiKeyAuth, "handle", noting)
+    for name in ("transact", "borrow", "fetch", "fetchrow", "fetchval", "execute", "write", "write_all"):
+        monkeypatch.setattr(Database, name, counted(name))
+    for _ in range(2):
+        assert (await speak(world, voice=voice, model=model)).status == 200
+    assert trips, "the first of them had to ask"
+    trips.clear()
+    for _ in range(5):
+        assert (await speak(world, voice=voice, model=model)).status == 200
+    assert trips == []
 
 
 @pytest.mark.parametrize("model", ["minimax-speech-hd", "eleven-v3", None])
